@@ -1,0 +1,78 @@
+# `make` lists the targets. Each one sets up what it needs: nothing has to be run before.
+PYTHON ?= python3
+WORKERS ?= 2
+
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+INSTALLED := $(VENV)/.installed
+BOOK := _build/html/index.html
+BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type f ! -path '*/.*' ! -path '*/__pycache__/*')
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book test lint lab notebooks sync benchmarks constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+book: $(BOOK) ## build the book
+	@echo "The book is ready: $(abspath $(BOOK))"
+
+# Always from scratch: an incremental build forgets the warnings of pages it does not read again.
+$(BOOK): $(BOOK_SOURCES) $(INSTALLED)
+	rm -rf _build/html _build/.doctrees
+	$(VENV)/bin/jupyter-book build . -W -n --keep-going
+
+test: lint ## run every check: lint, unit tests, notebooks, book, browser
+	$(RUN) pytest -n $(WORKERS) -m "not browser"
+	$(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 120 notebooks
+	@$(MAKE) --no-print-directory book
+	$(RUN) pytest -m browser
+	@echo "make test: every step passed; a step that was skipped says so above."
+
+lint: $(INSTALLED) ## check style and formatting
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+lab: $(INSTALLED) ## open JupyterLab on the chapters
+	$(RUN) jupyterlab notebooks
+
+notebooks: $(INSTALLED) ## run all chapters from their text halves, renew the outputs
+	$(VENV)/bin/python tools/notebooks.py execute
+
+sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite the other
+	$(VENV)/bin/python tools/notebooks.py sync
+
+benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
+	set -e; for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
+
+# One thread: sums in one order give one result, and parallel tests do not fight for the cores.
+test notebooks benchmarks: export OMP_NUM_THREADS := 1
+test notebooks benchmarks: export NUMBA_NUM_THREADS := 1
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed and '$(PYTHON)' is not: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' || \
+		{ echo "'$(PYTHON)' has no venv: on Debian, install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV); the first time takes a few minutes."
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt setuptools
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[book,test]'
+	@touch $@
+
+constraints: ## resolve the versions in constraints.txt anew (torch keeps its own)
+	rm -rf .venv-new
+	$(PYTHON) -m venv .venv-new
+	.venv-new/bin/python -m pip install --quiet setuptools $$(grep '^torch==' constraints.txt)
+	.venv-new/bin/python -m pip install --quiet -e '.[book,test]'
+	grep '^#' constraints.txt > .venv-new/constraints.txt
+	.venv-new/bin/python -m pip freeze --all --exclude pip --exclude wheel --exclude-editable \
+		| sed 's/+cpu$$//' >> .venv-new/constraints.txt
+	mv .venv-new/constraints.txt constraints.txt
+	rm -rf .venv-new
+
+clean: ## remove what was built, keep the environment
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,84 @@
+"""Local Taylor coefficients of a cubic spline: the one place that evaluates splines."""
+
+import math
+
+import numpy as np
+import torch
+
+_PAD = 4  # zeros around the coefficients, so that every stencil below lies inside
+_BLOCK = 2**18  # stencil entries worked on at a time: about what a processor's cache holds
+
+# Row i: the cubic in t in [0, 1) by which the coefficient at floor(u) + i - 1 enters.
+_PIECES = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]], dtype=float)
+# [k, i]: the same pieces differentiated k times and divided by k!, in powers of t.
+_TAYLOR_PIECES = np.zeros((4, 4, 4))
+for _k in range(4):
+    for _p in range(_k, 4):
+        _TAYLOR_PIECES[_k, :, _p - _k] = math.comb(_p, _k) * _PIECES[:, _p]
+
+
+def local_taylor(coefficients, u, order):
+    r"""Return the Taylor coefficients of a spline at points, in pixel units.
+
+    Parameters
+    ----------
+    coefficients : torch.Tensor
+        Shape ``(m0,)``, ``(m0, m1)`` or ``(m0, m1, m2)``; zero outside. May be
+        differentiated.
+    u : sequence of torch.Tensor
+        One tensor of shape ``(n,)`` per axis: pixel coordinates, cell centres at whole
+        numbers. Constants: derivatives with respect to them are what is returned.
+    order : int
+        Highest total order, 0 to 3.
+
+    Returns
+    -------
+    dict
+        Multi-index ``a`` to :math:`\partial^a \mathcal T / a!`, shape ``(n,)``, for all
+        ``sum(a) <= order``.
+    """
+    m = coefficients.shape
+    padded = torch.nn.functional.pad(coefficients, [_PAD] * (2 * len(m))).reshape(-1)
+    blocks = zip(*(x.split(_BLOCK // 4 ** len(m)) for x in u), strict=True)
+    parts = [_block(padded, m, block, order) for block in blocks]
+    return {a: torch.cat([part[a] for part in parts]) for a in parts[0]}
+
+
+def _block(padded, m, u, order):
+    dim, n = len(m), len(u[0])
+    step = torch.arange(4, device=padded.device)
+    corner, offsets, weights = 0, 0, []
+    for k in range(dim):
+        stride = math.prod(cells + 2 * _PAD for cells in m[k + 1 :])
+        # Two pixels from the box the image is zero; stay near it, however far the point.
+        inside = u[k].clamp(-3, m[k] + 1.5)
+        cell = inside.floor()
+        weights.append(_weights(inside - cell, order))
+        corner = corner + (cell.long() + _PAD - 1) * stride
+        offsets = offsets + (step * stride).reshape([4] + [1] * (dim - k))
+    stencil = (corner + offsets).reshape(-1)
+    terms = {(): padded.index_select(0, stencil).reshape([4] * dim + [n])}
+    for k in reversed(range(dim)):  # contract the last axis of the stencil first
+        terms = {
+            (p, *a): _contract(term, weights[k][p])
+            for a, term in terms.items()
+            for p in range(order + 1 - sum(a))
+        }
+    return terms
+
+
+def _weights(t, order):
+    """Return shape (order + 1, 4, n): derivative p / p! of the basis, at each stencil point."""
+    dtype = np.float32 if t.dtype == torch.float32 else np.float64
+    pieces = _TAYLOR_PIECES[: order + 1].reshape(-1, 4).astype(dtype)
+    powers = torch.stack([torch.ones_like(t), t, t * t, t * t * t])
+    return (torch.as_tensor(pieces, device=t.device) @ powers).reshape(order + 1, 4, -1)
+
+
+def _contract(term, weight):
+    """Sum over the last stencil axis; four fused steps beat one large product and a sum."""
+    columns = term.unbind(-2)
+    total = columns[0] * weight[0]
+    for i in (1, 2, 3):
+        total = torch.addcmul(total, columns[i], weight[i])
+    return total

@@ -1,0 +1,129 @@
+"""The box Ω, its cells and their centres: the one coordinate convention of the package."""
+
+import math
+import operator
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Domain:
+    r"""A box in 1, 2 or 3 dimensions, divided into equal cells.
+
+    Axis ``k`` of a data array runs along axis ``k`` of space: ``data[i, j]`` belongs to
+    the cell whose centre is ``(lower[0] + (i + 1/2) h[0], lower[1] + (j + 1/2) h[1])``.
+    To look at a 2D array with the second axis pointing up, draw
+    ``imshow(data.T, origin="lower")``.
+
+    Parameters
+    ----------
+    omega : sequence of float
+        Lower and upper end of each axis, ``(lo0, hi0)``, ``(lo0, hi0, lo1, hi1)`` or
+        ``(lo0, hi0, lo1, hi1, lo2, hi2)``, in physical units.
+    m : sequence of int
+        Number of cells along each axis, ``(m0,)``, ``(m0, m1)`` or ``(m0, m1, m2)``.
+
+    Raises
+    ------
+    ValueError
+        If `omega` or `m` has the wrong length, an interval is empty or reversed, a bound
+        is not finite, or a number of cells is smaller than 1.
+    TypeError
+        If `omega` does not hold numbers or `m` does not hold whole numbers.
+
+    References
+    ----------
+    Modersitzki, *FAIR* (SIAM, 2009), section 2.1; paper, section 2.1.
+    """
+
+    omega: tuple[float, ...]
+    m: tuple[int, ...]
+
+    def __post_init__(self):
+        object.__setattr__(self, "omega", _omega(self.omega))
+        object.__setattr__(self, "m", _m(self.m))
+        if len(self.m) != self.dim:
+            raise ValueError(
+                f"m must have one entry per axis of omega: omega has {self.dim} axes, "
+                f"m has {len(self.m)} entries {self.m}"
+            )
+
+    @property
+    def dim(self):
+        """Number of axes: 1, 2 or 3."""
+        return len(self.omega) // 2
+
+    @property
+    def lower(self):
+        """Lower corner of the box, a tuple of `dim` floats."""
+        return self.omega[0::2]
+
+    @property
+    def upper(self):
+        """Upper corner of the box, a tuple of `dim` floats."""
+        return self.omega[1::2]
+
+    @property
+    def h(self):
+        """Cell widths, a tuple of `dim` floats in physical units."""
+        return tuple(
+            (hi - lo) / m for lo, hi, m in zip(self.lower, self.upper, self.m, strict=True)
+        )
+
+    @property
+    def cell_volume(self):
+        """Product of the cell widths: the weight of the midpoint rule."""
+        return math.prod(self.h)
+
+    def cell_centers(self, dtype=torch.float64, device=None):
+        """Return the centres of all cells.
+
+        Parameters
+        ----------
+        dtype : torch.dtype
+            float32 or float64.
+        device : torch.device, optional
+            Where the points are made.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape ``(prod(m), dim)``, in the C order of the data array, physical units.
+        """
+        axes = [
+            lo + (torch.arange(m, dtype=dtype, device=device) + 0.5) * h
+            for lo, m, h in zip(self.lower, self.m, self.h, strict=True)
+        ]
+        return torch.cartesian_prod(*axes).reshape(-1, self.dim)
+
+
+def _omega(omega):
+    try:
+        omega = tuple(float(bound) for bound in omega)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"omega must be a sequence of numbers; got {omega!r}") from error
+    if len(omega) not in (2, 4, 6):
+        raise ValueError(
+            "omega must hold a lower and an upper end for 1, 2 or 3 axes (2, 4 or 6 numbers); "
+            f"got {len(omega)}: {omega}"
+        )
+    for axis, (lo, hi) in enumerate(zip(omega[0::2], omega[1::2], strict=True)):
+        if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+            raise ValueError(
+                f"omega must have a finite lower end below its upper end on each axis; "
+                f"got ({lo}, {hi}) on axis {axis}"
+            )
+    return omega
+
+
+def _m(m):
+    try:
+        m = tuple(operator.index(cells) for cells in m)
+    except TypeError as error:
+        raise TypeError(
+            f"m must be a sequence of whole numbers, one per axis; got {m!r}"
+        ) from error
+    if any(cells < 1 for cells in m):
+        raise ValueError(f"m must hold at least one cell per axis; got {m}")
+    return m

@@ -1,0 +1,318 @@
+"""Interactive figures that work with and without a kernel.
+
+An explorer has three layers: a pure ``compute(**values)``, pure ``plot(result, ax)`` functions,
+and the thin widget of this module. Its output carries the live widget for JupyterLab, a static page
+with the precomputed pictures and native sliders for the book, and a PNG for print.
+"""
+
+from __future__ import annotations
+
+import html
+import itertools
+import math
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+import ipywidgets
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from . import _explorer_page
+from .plotting import STYLE
+
+__all__ = ["Control", "Explorer", "Panel"]
+
+
+@dataclass(frozen=True)
+class Control:
+    """One slider.
+
+    Parameters
+    ----------
+    name : str
+        Keyword under which ``compute`` gets the value.
+    label : str
+        Text at the left of the slider.
+    values : sequence
+        The positions of the live slider, at least two, in order.
+    unit : str
+        Shown behind the value.
+    initial : optional
+        Where the slider starts; a number is moved to the nearest value. Default: the first value.
+    every : int
+        The static page holds every so many-th value, and always the first, last and initial one.
+    format : str or callable
+        ``str.format`` template, or function, that turns a value into its text.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or two values would read the same.
+    """
+
+    name: str
+    label: str
+    values: Sequence[Any]
+    unit: str = ""
+    initial: Any = None
+    every: int = 1
+    format: str | Callable[[Any], str] = "{:.3g}"
+
+    def __post_init__(self):
+        if not isinstance(self.name, str) or not self.name.isidentifier():
+            raise ValueError(f"name must be a Python identifier, got {self.name!r}")
+        of = f"of control {self.name!r} must be"
+        if not isinstance(self.label, str) or not self.label.strip():
+            raise ValueError(f"label {of} text, got {self.label!r}")
+        if isinstance(self.values, str) or not hasattr(self.values, "__len__"):
+            raise TypeError(f"values {of} a sequence, got {type(self.values).__name__}")
+        if len(self.values) < 2:
+            raise ValueError(f"values {of} at least 2, got {len(self.values)}")
+        if not isinstance(self.every, int) or self.every < 1:
+            raise ValueError(f"every {of} a whole number from 1, got {self.every!r}")
+        # NumPy scalars become Python's, so that compute and JSON see plain numbers.
+        plain = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
+        object.__setattr__(self, "values", plain)
+        texts = self.texts
+        if len(set(texts)) < len(texts):
+            same = next(text for text in texts if texts.count(text) > 1)
+            raise ValueError(
+                f"format of control {self.name!r} shows several values as {same!r}; "
+                "give it more digits or remove the repeated value"
+            )
+        self.start  # noqa: B018 - raises here rather than at the first display
+
+    @property
+    def texts(self) -> list[str]:
+        """The readout of each value."""
+        show = self.format if callable(self.format) else self.format.format
+        try:
+            return [f"{show(value)} {self.unit}".strip() for value in self.values]
+        except (ValueError, TypeError) as error:
+            raise ValueError(
+                f"format of control {self.name!r} cannot show its values: {error}"
+            ) from error
+
+    @property
+    def start(self) -> int:
+        """Index of the initial value."""
+        if self.initial is None:
+            return 0
+        if self.initial in self.values:
+            return self.values.index(self.initial)
+        numbers = all(isinstance(value, Real) for value in (self.initial, *self.values))
+        if not numbers or not math.isfinite(self.initial):
+            raise ValueError(
+                f"initial of control {self.name!r} must be one of {list(self.values)} "
+                f"or a finite number, got {self.initial!r}"
+            )
+        return int(np.argmin([abs(value - self.initial) for value in self.values]))
+
+    @property
+    def static(self) -> list[int]:
+        """Indices of the values that the static page holds."""
+        last = len(self.values) - 1
+        return sorted({*range(0, last, self.every), last, self.start})
+
+    @property
+    def static_texts(self) -> list[str]:
+        """The readouts of the static page."""
+        return [self.texts[index] for index in self.static]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One picture.
+
+    Parameters
+    ----------
+    plot : callable
+        ``plot(result, ax)`` draws on empty axes. Fix the axis limits, else the picture jumps
+        from one slider position to the next.
+    alt : str or callable
+        Text alternative, or ``alt(result)`` that makes it.
+    size : tuple of float
+        Width and height in inches. Panels share a row in proportion to their widths.
+    lossless : bool
+        False for photographs, which then weigh less.
+    """
+
+    plot: Callable[[Any, Any], None]
+    alt: str | Callable[[Any], str]
+    size: tuple[float, float] = (2.6, 2.5)
+    lossless: bool = True
+
+    def __post_init__(self):
+        if not callable(self.plot):
+            raise TypeError(f"plot must be callable, got {type(self.plot).__name__}")
+        if not callable(self.alt) and not (isinstance(self.alt, str) and self.alt.strip()):
+            raise TypeError(f"alt must be text or callable, got {self.alt!r}")
+        if len(self.size) != 2 or not all(0 < length < 20 for length in self.size):
+            raise ValueError(f"size must be two lengths in inches below 20, got {self.size!r}")
+
+    def picture(self, result, rc) -> Image.Image:
+        """Draw the result, without pyplot's global state."""
+        with matplotlib.style.context([STYLE, rc]):
+            figure = Figure(figsize=self.size, dpi=_explorer_page.DPI, layout="constrained")
+            canvas = FigureCanvasAgg(figure)
+            self.plot(result, figure.add_subplot())
+            canvas.draw()
+            return Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+
+    def description(self, result) -> str:
+        """Text alternative of the picture."""
+        return _sentence("alt", self.alt(result) if callable(self.alt) else self.alt)
+
+
+class Explorer(ipywidgets.VBox):
+    """Sliders that recompute pictures live, or switch precomputed ones in a static page.
+
+    All pictures of the static page are computed here, so that an error fails the notebook cell
+    (IPython only prints what is raised while displaying). Live, an error is shown in the explorer.
+
+    Parameters
+    ----------
+    compute : callable
+        ``compute(**values) -> result``, one keyword for each control.
+    panels : sequence of Panel
+        Side by side where there is room, else stacked.
+    controls : sequence of Control
+        One to three. The static page holds the product of their static values.
+    name : str
+        Identifies the explorer in its page: lower-case letters, digits and hyphens.
+    describe : callable
+        ``describe(result) -> str``, one plain sentence that says what is seen.
+    title : str
+        Heading of the explorer.
+    rc : mapping
+        Matplotlib settings for the pictures, on top of the style of the book.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as described. Errors of the four functions pass through.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[..., Any],
+        panels: Sequence[Panel],
+        controls: Sequence[Control],
+        *,
+        name: str,
+        describe: Callable[[Any], str],
+        title: str = "",
+        rc: Mapping[str, Any] | None = None,
+    ):
+        for argument, value in (("compute", compute), ("describe", describe)):
+            if not callable(value):
+                raise TypeError(f"{argument} must be callable, got {type(value).__name__}")
+        panels, controls = tuple(panels), tuple(controls)
+        if not panels or not all(isinstance(panel, Panel) for panel in panels):
+            raise TypeError(f"panels must be one or more Panel, got {panels!r}")
+        if not all(isinstance(control, Control) for control in controls):
+            raise TypeError(f"controls must be Control, got {controls!r}")
+        names = [control.name for control in controls]
+        if not 1 <= len(set(names)) == len(names) <= 3:
+            raise ValueError(f"controls must be 1 to 3 with different names, got {names}")
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            raise ValueError(f"name must match [a-z][a-z0-9-]*, got {name!r}")
+        self._compute, self._describe = compute, describe
+        self._panels, self._controls = panels, controls
+        self._name, self._title, self._rc = name, title, dict(rc or {})
+        self._html, self._png = self._static_page()
+
+        width = max(len(control.label) for control in controls)
+        self._sliders = [
+            ipywidgets.SelectionSlider(
+                options=list(zip(control.texts, range(len(control.values)), strict=True)),
+                index=control.start,
+                description=control.label,
+                continuous_update=True,
+                style={"description_width": f"{0.6 * width:.1f}em"},
+                layout={"width": "100%"},
+            )
+            for control in controls
+        ]
+        self._line, self._error, self._pictures = (ipywidgets.HTML() for _ in range(3))
+        head = ipywidgets.HTML(
+            f"<style>{_explorer_page.asset('css')}</style>{_explorer_page.heading(title)}"
+        )
+        super().__init__([head, *self._sliders, self._line, self._error, self._pictures])
+        self.add_class("rt-explorer").add_class("rt-live")
+        self._update()
+        # Computing inside the observer is what keeps a drag from queueing: the front end sends the
+        # newest position only when the kernel has finished with the one before.
+        for slider in self._sliders:
+            slider.observe(self._update, names="index")
+
+    def __repr__(self):
+        controls = ", ".join(f"{c.name}: {len(c.values)} values" for c in self._controls)
+        return f"Explorer({self._name!r}, {controls})"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        bundle = {
+            "text/plain": repr(self),
+            "text/html": self._html,
+            "image/png": self._png,
+            "application/vnd.jupyter.widget-view+json": view,
+        }
+        wanted = set(bundle if include is None else include) - set(exclude or ())
+        return {mime: data for mime, data in bundle.items() if mime in wanted}
+
+    def _evaluate(self, indices):
+        """Description, text alternatives and pictures at one index for each control."""
+        pairs = zip(self._controls, indices, strict=True)
+        result = self._compute(**{control.name: control.values[i] for control, i in pairs})
+        line = _sentence("describe", self._describe(result))
+        alts = [panel.description(result) for panel in self._panels]
+        return line, alts, [panel.picture(result, self._rc) for panel in self._panels]
+
+    def _update(self, change=None):
+        """Recompute at the sliders' positions; an error takes the place of the pictures."""
+        self._pictures.add_class("rt-busy")
+        try:
+            line, alts, pictures = self._evaluate([slider.value for slider in self._sliders])
+            data = [_explorer_page.encode(picture, "PNG", compress_level=1) for picture in pictures]
+            images = [
+                _explorer_page.img(panel.size, "image/png", *pair)
+                for panel, *pair in zip(self._panels, data, alts, strict=True)
+            ]
+        except Exception as error:
+            trace = "".join(traceback.format_exception(error)).splitlines()[-8:]
+            self._line.value = self._pictures.value = ""
+            self._error.value = (
+                '<div class="rt-error" role="alert">This setting could not be computed: '
+                f"<strong>{html.escape(f'{type(error).__name__}: {error}')}</strong>"
+                f"<pre>{html.escape(chr(10).join(trace))}</pre></div>"
+            )
+        else:
+            self._error.value = ""
+            self._line.value = f'<p class="rt-describe" aria-live="polite">{html.escape(line)}</p>'
+            self._pictures.value = f'<div class="rt-panels">{"".join(images)}</div>'
+        finally:
+            self._pictures.remove_class("rt-busy")
+
+    def _static_page(self):
+        """HTML with every static picture, and the PNG of the initial ones."""
+        page, start = _explorer_page.StaticPage(self._panels), [c.start for c in self._controls]
+        for frame, indices in enumerate(itertools.product(*(c.static for c in self._controls))):
+            line, alts, pictures = self._evaluate(indices)
+            page.add(line, alts, pictures)
+            if list(indices) == start:
+                initial, png = frame, _explorer_page.side_by_side(pictures)
+        return page.html(self._name, self._title, self._controls, initial), png
+
+
+def _sentence(argument, text):
+    if not isinstance(text, str) or not text.strip():
+        raise TypeError(f"{argument} must return text, got {text!r}")
+    return text.strip()

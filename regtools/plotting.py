@@ -1,0 +1,89 @@
+"""How the book draws: one style, one way to show an image, plain functions ``plot_x(…, ax)``."""
+
+from importlib.resources import files
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from .interpolation import frequency_response, half_gain_wavelength
+
+STYLE = str(files(__package__) / "regtools.mplstyle")
+"""Path of the matplotlib style file, for ``plt.style.use`` or ``plt.style.context``."""
+
+
+def use_style():
+    """Draw everything that follows in the style of the book."""
+    plt.style.use(STYLE)
+
+
+def plot_image(data, domain, ax, title="", vmin=0.0, vmax=255.0):
+    """Show a 2D image in its box, first axis to the right and second axis up.
+
+    Parameters
+    ----------
+    data : torch.Tensor
+        Shape ``(m0, m1)``; the shape may be finer or coarser than `domain.m`.
+    domain : Domain
+        The box, for the extent of the picture.
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    title : str
+        Put above the picture.
+    vmin, vmax : float
+        Grey values drawn black and white.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    (left, bottom), (right, top) = domain.lower, domain.upper
+    picture = ax.imshow(
+        data.detach().cpu().numpy().T, extent=(left, right, bottom, top), vmin=vmin, vmax=vmax
+    )
+    ax.set(title=title, xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    return picture
+
+
+def plot_profile(x, values, ax, samples=None, **style):
+    """Draw grey values along a line, and the pixels they come from as dots.
+
+    Parameters
+    ----------
+    x, values : torch.Tensor
+        Shape ``(n,)``: position in physical units and grey value.
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    samples : tuple of torch.Tensor, optional
+        Positions and values of the pixels on the line.
+    **style
+        Handed to ``ax.plot`` for the line.
+    """
+    if samples is not None:
+        ax.plot(*(part.cpu().numpy() for part in samples), ".", color="0.3", ms=3, label="pixels")
+    ax.plot(x.cpu().numpy(), values.detach().cpu().numpy(), **style)
+    ax.set(xlabel="$x^1$", ylabel="grey value")
+
+
+def plot_frequency_response(theta, ax, **style):
+    """Draw the gain of blur `theta` over the wavelength, and mark where it is about one half.
+
+    Parameters
+    ----------
+    theta : float
+        Blur in pixels⁴.
+    ax : matplotlib.axes.Axes
+        Where to draw; the wavelength runs from 2 pixels, the shortest there is, to 200.
+    **style
+        Handed to ``ax.plot`` for the line.
+    """
+    wavelength = np.geomspace(2, 200, 300)
+    (line,) = ax.plot(wavelength, frequency_response(2 * np.pi / wavelength, theta), **style)
+    half = half_gain_wavelength(theta)
+    if 2 <= half <= 200:
+        ax.plot(half, frequency_response(2 * np.pi / half, theta), "o", color=line.get_color())
+    ax.axhline(0.5, color="0.7", lw=0.8, ls=":", zorder=0)
+    ax.set(xscale="log", xlim=(2, 200), ylim=(-0.03, 1.05), xlabel="wavelength [pixels]")
+    ax.set(ylabel="gain", xticks=[2, 5, 10, 20, 50, 200])
+    ax.set_xticklabels([2, 5, 10, 20, 50, 200])
+    ax.minorticks_off()

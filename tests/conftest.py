@@ -1,0 +1,33 @@
+"""What all tests share: one thread a process, figures without a screen, the browser."""
+
+import os
+import shutil
+
+import matplotlib
+import pytest
+import torch
+
+# pytest-xdist runs one process a core: more threads make them fight and change the order of sums.
+torch.set_num_threads(1)
+matplotlib.use("agg")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_browser():
+    """Path of the browser named by REGTOOLS_BROWSER, else of the first one on PATH, else None."""
+    wanted = (os.environ["REGTOOLS_BROWSER"],) if "REGTOOLS_BROWSER" in os.environ else BROWSERS
+    return next(filter(None, map(shutil.which, wanted)), None)
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("browser") and find_browser() is None:
+        # A call from here, not a mark on each test: pytest then folds the skips into one line.
+        absent = pytest.fail if os.environ.get("REGTOOLS_REQUIRE_BROWSER") == "1" else pytest.skip
+        absent("no Chromium: put one on PATH or name it in REGTOOLS_BROWSER")
+
+
+@pytest.fixture(scope="session")
+def browser_path():
+    """Path of the Chromium to drive; tests that use it carry the mark `browser`."""
+    return find_browser()

@@ -1,0 +1,112 @@
+"""The chapters as committed: both halves agree, every output is there and fit to be shown.
+
+That the outputs are fresh is nbval's part (`make test`).
+"""
+
+import copy
+
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools.notebooks import MAX_BYTES, chapters, mismatches, normalised, problems, read
+
+each_chapter = pytest.mark.parametrize("text_half", chapters(), ids=lambda path: path.stem)
+
+
+@each_chapter
+def test_halves_agree(text_half):
+    assert mismatches(read(text_half), read(text_half.with_suffix(".ipynb"))) == []
+
+
+@each_chapter
+def test_committed_outputs(text_half):
+    notebook_half = text_half.with_suffix(".ipynb")
+    assert problems(read(notebook_half)) == []
+    assert notebook_half.stat().st_size < MAX_BYTES
+
+
+def test_every_notebook_has_a_text_half():
+    folder = chapters()[0].parent
+    assert {path.stem for path in folder.glob("*.ipynb")} == {path.stem for path in chapters()}
+
+
+# The checks above must be able to fail.
+
+
+def figure_cell(**metadata):
+    image = new_output("display_data", data={"image/png": "iVBORw0KGgo="})
+    return new_code_cell("plot()", execution_count=1, outputs=[image], metadata=metadata)
+
+
+FIGURE = {"figure": {"caption": "A line.", "name": "fig-line"}, "image": {"alt": "A rising line."}}
+
+
+@pytest.fixture
+def notebook():
+    return new_notebook(cells=[new_markdown_cell("# Title"), figure_cell(mystnb=FIGURE)])
+
+
+def test_a_good_notebook_passes(notebook):
+    assert mismatches(notebook, copy.deepcopy(notebook)) == []
+    assert problems(notebook) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda cells: cells.pop(), "2 cells in the text, 1 in the notebook"),
+        (lambda cells: cells[0].update(source="# Other"), "cell 1: source differs"),
+        (lambda cells: cells[1].update(cell_type="raw"), "cell 2: cell_type differs"),
+        (lambda cells: cells[1].metadata.update(tags=["x"]), "cell 2: metadata differs"),
+    ],
+)
+def test_a_mismatched_pair_is_caught(notebook, change, said):
+    other = copy.deepcopy(notebook)
+    change(other.cells)
+    assert [message for message in mismatches(notebook, other) if said in message]
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (new_code_cell("1"), "not executed"),
+        (new_code_cell("1", execution_count=2), "not executed"),
+        (figure_cell(mystnb=FIGURE | {"image": {}}), "mystnb.image.alt"),
+        (figure_cell(mystnb=FIGURE | {"figure": {"name": "fig-x"}}), "mystnb.figure.caption"),
+        (figure_cell(), "mystnb.figure.name"),
+        (
+            new_code_cell("x", execution_count=1, outputs=[new_output("error", ename="NameError")]),
+            "undeclared NameError",
+        ),
+        (
+            new_code_cell(
+                "x",
+                execution_count=1,
+                outputs=[new_output("stream", text="saved\n/" + "home/someone/x.png")],
+            ),
+            "shows a path",
+        ),
+    ],
+)
+def test_a_bad_output_is_caught(cell, said):
+    assert [message for message in problems(new_notebook(cells=[cell])) if said in message]
+
+
+def test_stored_widget_state_is_caught():
+    assert problems(new_notebook(metadata={"widgets": {}})) == [
+        "widget state is stored in the notebook"
+    ]
+
+
+def live_explorer():
+    view = {"application/vnd.jupyter.widget-view+json": {"model_id": "a" * 32}}
+    page = {"text/html": "<div></div>", "image/png": "iVBORw0KGgo="}
+    outputs = [new_output("display_data", data=view | page)]
+    return new_notebook(cells=[new_code_cell("x", execution_count=1, outputs=outputs)])
+
+
+def test_live_views_are_dropped_and_the_page_beside_them_stays():
+    assert problems(live_explorer()) == ["cell [1]: holds a widget view that no kernel serves"]
+    kept = normalised(live_explorer())
+    assert problems(kept) == []
+    assert set(kept.cells[0].outputs[0].data) == {"text/html", "image/png"}
