@@ -29,13 +29,13 @@ def local_taylor(coefficients, u, order):
         One tensor of shape ``(n,)`` per axis: pixel coordinates, cell centres at whole
         numbers. Constants: derivatives with respect to them are what is returned.
     order : int
-        Highest total order, 0 to 3.
+        Highest total order, at least 0. No axis needs more than 3, so 3 · dim gives all terms.
 
     Returns
     -------
     dict
         Multi-index ``a`` to :math:`\partial^a \mathcal T / a!`, shape ``(n,)``, for all
-        ``sum(a) <= order``.
+        ``sum(a) <= order`` and ``max(a) <= 3``.
     """
     m = coefficients.shape
     padded = torch.nn.functional.pad(coefficients, [_PAD] * (2 * len(m))).reshape(-1)
@@ -62,17 +62,17 @@ def _block(padded, m, u, order):
         terms = {
             (p, *a): _contract(term, weights[k][p])
             for a, term in terms.items()
-            for p in range(order + 1 - sum(a))
+            for p in range(min(order - sum(a), 3) + 1)
         }
     return terms
 
 
 def _weights(t, order):
-    """Return shape (order + 1, 4, n): derivative p / p! of the basis, at each stencil point."""
+    """Return derivatives k / k! of the basis, k = 0 … 3 or `order`; shape (k, 4, n)."""
     dtype = np.float32 if t.dtype == torch.float32 else np.float64
     pieces = _TAYLOR_PIECES[: order + 1].reshape(-1, 4).astype(dtype)
     powers = torch.stack([torch.ones_like(t), t, t * t, t * t * t])
-    return (torch.as_tensor(pieces, device=t.device) @ powers).reshape(order + 1, 4, -1)
+    return (torch.as_tensor(pieces, device=t.device) @ powers).unflatten(0, (-1, 4))
 
 
 def _contract(term, weight):

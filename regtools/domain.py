@@ -100,6 +100,8 @@ class Domain:
 
 def _omega(omega):
     try:
+        if isinstance(omega, str):
+            raise TypeError("text is not numbers")
         omega = tuple(float(bound) for bound in omega)
     except (TypeError, ValueError) as error:
         raise TypeError(f"omega must be a sequence of numbers; got {omega!r}") from error
@@ -109,7 +111,7 @@ def _omega(omega):
             f"got {len(omega)}: {omega}"
         )
     for axis, (lo, hi) in enumerate(zip(omega[0::2], omega[1::2], strict=True)):
-        if not (math.isfinite(lo) and math.isfinite(hi) and lo < hi):
+        if not (lo < hi and math.isfinite(hi - lo)):
             raise ValueError(
                 f"omega must have a finite lower end below its upper end on each axis; "
                 f"got ({lo}, {hi}) on axis {axis}"

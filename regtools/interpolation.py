@@ -4,13 +4,14 @@ An image is a spline :math:`\mathcal T(x) = \sum_j c_j \prod_k b(u_k - j_k)` in 
 coordinate :math:`u = (x - \omega_\mathrm{lo})/h - \tfrac12`, where cell centres are the
 whole numbers. The basis :math:`b` is the cubic B-spline scaled to :math:`b(0) = 4`,
 :math:`b(\pm1) = 1`. Coefficients outside the array are zero, so the image fades to zero
-over two pixels around its box and no derivative up to the second jumps anywhere.
+within one and a half pixels around its box and no derivative up to the second jumps anywhere.
 
 **How it is differentiated.** A spline is locally a cubic. `SplineImage` evaluates all
 Taylor coefficients at the *detached* point and returns the polynomial in
 ``points - points.detach()``, which is zero in value and right in every derivative. Plain
 multiplications and additions are all that automatic differentiation ever sees, so every
-nesting of transforms is exact; a hand-written rule would have to be repeated for each.
+nesting of transforms is exact. Points that ordinary autograd follows take a rule of their own,
+which computes the next derivative only when it is asked for.
 """
 
 import math
@@ -20,14 +21,9 @@ import numpy as np
 import scipy.linalg
 import torch
 
+from . import _tracing
 from ._kernels import local_taylor
 from .domain import Domain
-
-_functorch = torch._C._functorch  # torch has no public way to ask what acts on a tensor
-
-
-MAX_ORDER = 3
-"""Derivatives of an image with respect to points are exact up to this total order."""
 
 
 class SplineImage:
@@ -39,15 +35,17 @@ class SplineImage:
     gives a smoother image. `theta` is counted in pixels⁴: features of wavelength
     :math:`2\pi\,\theta^{1/4}` pixels are damped to one half.
 
-    The image works under every transform of `torch.func` (and their nestings) and under
-    ordinary autograd, with respect to points, data and `theta`. With respect to points,
-    derivatives are exact up to total order 3; a fourth one is not.
+    The image works under `grad`, `vjp`, `jvp`, `jacrev`, `jacfwd`, `hessian`, `vmap` of
+    `torch.func` and their nestings, and under ordinary autograd, with respect to points, data
+    and `theta`, to every order. At whole pixels third derivatives jump; the value is that of
+    the piece to the right. Inside a transform, differentiate again with a transform, not with
+    `torch.autograd.grad`: the image computes as many derivatives as transforms act on it.
 
     Parameters
     ----------
     data : torch.Tensor
         Shape `domain.m`, float32 or float64, at least 4 pixels along each axis. Points
-        must have the same dtype and device.
+        must have the same dtype and device. The image keeps a copy.
     domain : Domain
         The box that the data fill.
 
@@ -66,9 +64,9 @@ class SplineImage:
 
     def __init__(self, data, domain):
         _check_data(data, domain)
-        self.data = data
+        self.data = data.clone()
         self.domain = domain
-        self._spectrum = data
+        self._spectrum = self.data
         dtype = np.float32 if data.dtype == torch.float32 else np.float64
         self._bases = [
             [torch.as_tensor(part.astype(dtype), device=data.device) for part in _eigenbasis(m)]
@@ -76,7 +74,10 @@ class SplineImage:
         ]
         for axis, (analysis, _, _) in enumerate(self._bases):
             self._spectrum = _apply(analysis, self._spectrum, axis)
-        self._kept = None  # the last plain (theta, coefficients): solvers repeat one theta
+        # The last (theta, coefficients), as solvers repeat one theta. Never of data that are
+        # differentiated: what was computed without a record must not be served to one with it.
+        self._may_keep = _tracing.is_plain(self.data) and _tracing.is_plain(self._spectrum)
+        self._kept = None
 
     def __repr__(self):
         return f"SplineImage({tuple(self.data.shape)}, {self.data.dtype}, {self.domain})"
@@ -104,16 +105,21 @@ class SplineImage:
         return self._coefficients(theta).clone()
 
     def _coefficients(self, theta):
-        _check_theta(theta)
-        if self._kept is not None and not torch.is_tensor(theta) and self._kept[0] == theta:
-            return self._kept[1]
+        theta = _check_theta(theta)
+        if torch.is_tensor(theta) or not self._may_keep:
+            return self._solve(theta)
+        kept = self._kept
+        if kept is None or kept[0] != theta:
+            with _tracing.outside_transforms():
+                kept = self._kept = theta, self._solve(theta)
+        return kept[1]
+
+    def _solve(self, theta):
         coefficients = self._spectrum
         for axis, (_, synthesis, eigenvalues) in enumerate(self._bases):
             shape = [-1 if k == axis else 1 for k in range(self.domain.dim)]
             coefficients = coefficients / (1 + theta * eigenvalues).reshape(shape)
             coefficients = _apply(synthesis, coefficients, axis)
-        if not torch.is_tensor(theta) and not _is_recorded(coefficients):
-            self._kept = (theta, coefficients)
         return coefficients
 
     def __call__(self, points, theta=0.0):
@@ -140,12 +146,19 @@ class SplineImage:
             If `points` is not a tensor of the dtype and device of the data.
         """
         _check_points(points, self.data, self.domain)
-        order = _needed_order(points)
+        coefficients, dim = self._coefficients(theta), self.domain.dim
+        order, recorded = _tracing.levels(points), _tracing.is_recorded(points)
+        if (
+            recorded
+            and _tracing.is_plain(coefficients)
+            and not (order or _tracing.inside_transforms())
+        ):
+            u = torch.stack(self._pixel_coordinates(points))
+            return _Derivative.apply(u, coefficients, (0,) * dim)
         fixed = points.detach()
-        taylor = local_taylor(self._coefficients(theta), self._pixel_coordinates(fixed), order)
-        if order == 0:
-            return taylor[(0,) * self.domain.dim]
-        return _polynomial(taylor, self._per_pixel(points - fixed))
+        order = 3 * dim if recorded else min(order, 3 * dim)  # an axis has no more than 3
+        taylor = local_taylor(coefficients, self._pixel_coordinates(fixed), order)
+        return _polynomial(taylor, self._per_pixel(points - fixed)) if order else taylor[(0,) * dim]
 
     def taylor(self, points, theta=0.0, order=1):
         r"""Return value and derivatives at points that need not be differentiated further.
@@ -173,7 +186,7 @@ class SplineImage:
         ValueError, TypeError
             As for calling the image, and if `order` is not one of 0, 1, 2, 3.
         """
-        if order not in range(MAX_ORDER + 1):
+        if not isinstance(order, int) or not 0 <= order <= 3:
             raise ValueError(f"order must be 0, 1, 2 or 3; got {order!r}")
         _check_points(points, self.data, self.domain)
         u = self._pixel_coordinates(points.detach())
@@ -256,33 +269,40 @@ def _polynomial(taylor, steps):
     return total
 
 
-def _needed_order(points):
-    """Return how often the points can still be differentiated: 0 for plain ones.
+class _Derivative(torch.autograd.Function):
+    """Derivative `a` of a spline at pixel coordinates `u` of shape (dim, n), for autograd alone.
 
-    Each `torch.func` transform that acts on the points differentiates once; ordinary
-    autograd may come back any number of times.
+    The backward pass is made of derivatives again, so it can be recorded and repeated without
+    end. It must never meet forward mode, where such rules go wrong under nesting.
     """
-    order = 0
-    while _functorch.is_functorch_wrapped_tensor(points):
-        order += _functorch.is_gradtrackingtensor(points)
-        points = _functorch.get_unwrapped(points)
-    return MAX_ORDER if _is_recorded(points) else min(order, MAX_ORDER)
+
+    @staticmethod
+    def forward(ctx, u, coefficients, a):
+        terms = local_taylor(coefficients, u.unbind(0), sum(a) + 1)
+        ctx.a, ctx.coefficients = a, coefficients
+        ctx.save_for_backward(u, torch.stack([_scaled(terms, up, u) for up in _raised(a)]))
+        return _scaled(terms, a, u)
+
+    @staticmethod
+    def backward(ctx, weight):
+        u, slope = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            slope = torch.stack(
+                [_Derivative.apply(u, ctx.coefficients, up) for up in _raised(ctx.a)]
+            )
+        return weight * slope, None, None
 
 
-def _is_recorded(tensor):
-    """Say whether any kind of differentiation or batching acts on `tensor`."""
-    return (
-        _functorch.is_functorch_wrapped_tensor(tensor)
-        or (tensor.requires_grad and torch.is_grad_enabled())
-        or torch.autograd.forward_ad.unpack_dual(tensor).tangent is not None
-    )
+def _raised(a):
+    """Return the multi-indices one above `a`, axis by axis."""
+    return [tuple(k + (axis == j) for j, k in enumerate(a)) for axis in range(len(a))]
 
 
-def _values(tensor):
-    """Strip what `torch.func` wraps around a tensor, to look at the numbers inside."""
-    while _functorch.is_functorch_wrapped_tensor(tensor):
-        tensor = _functorch.get_unwrapped(tensor)
-    return tensor.detach()
+def _scaled(terms, a, u):
+    """Return derivative `a` from the Taylor terms; more than three along an axis give zero."""
+    if max(a) > 3:
+        return torch.zeros_like(u[0])
+    return terms[a] * math.prod(math.factorial(k) for k in a)
 
 
 def _check_data(data, domain):
@@ -313,7 +333,9 @@ def _check_points(points, data, domain):
 
 
 def _check_finite(name, tensor, entry):
-    values = _values(tensor)
+    if _tracing.records_program():
+        return  # there are no numbers yet
+    values = _tracing.values(tensor)
     finite = torch.isfinite(values)
     if not bool(finite.all()):
         bad = np.argwhere(~finite.cpu().numpy())
@@ -325,18 +347,25 @@ def _check_finite(name, tensor, entry):
 
 
 def _check_theta(theta):
-    if torch.is_tensor(theta):
+    """Return `theta` as a float, or as the tensor it is."""
+    if torch.is_tensor(theta) and not theta.is_complex():
         if theta.ndim:
             raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
-        value = _values(theta)
-        worst = float(value.min()), float(value.max())  # `vmap` may hide several values
+        if _tracing.records_program():
+            return theta
+        given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values
     else:
         try:
-            worst = (float(theta),)
-        except (TypeError, ValueError) as error:
+            if isinstance(theta, str):
+                raise TypeError("text is not a number")
+            number = float(theta)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
             raise TypeError(f"theta must be a number; got {theta!r}") from error
-    if not all(math.isfinite(value) and value >= 0 for value in worst):
-        raise ValueError(f"theta must be finite and at least 0 (pixels⁴); got {worst[0]}")
+        theta, given = number, [number]
+    for value in given:
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"theta must be finite and at least 0 (pixels⁴); got {value}")
+    return theta
 
 
 def _kind(value):

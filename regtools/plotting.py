@@ -38,7 +38,12 @@ def plot_image(data, domain, ax, title="", vmin=0.0, vmax=255.0):
     """
     (left, bottom), (right, top) = domain.lower, domain.upper
     picture = ax.imshow(
-        data.detach().cpu().numpy().T, extent=(left, right, bottom, top), vmin=vmin, vmax=vmax
+        data.detach().cpu().numpy().T,
+        extent=(left, right, bottom, top),
+        origin="lower",
+        cmap="gray",
+        vmin=vmin,
+        vmax=vmax,
     )
     ax.set(title=title, xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -87,3 +92,8 @@ def plot_frequency_response(theta, ax, **style):
     ax.set(ylabel="gain", xticks=[2, 5, 10, 20, 50, 200])
     ax.set_xticklabels([2, 5, 10, 20, 50, 200])
     ax.minorticks_off()
+
+
+def plain(value):
+    """Write a number with three significant digits and no exponent."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import scipy.linalg
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+from torch.autograd import forward_ad
+from torch.func import grad, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
 
 from regtools._kernels import local_taylor
 from regtools.domain import Domain
@@ -139,20 +141,24 @@ def test_far_points_are_exactly_zero(domain):
     assert grad(lambda x: image(x).sum())(far).abs().max() == 0
 
 
-@pytest.mark.parametrize("edge", [-2.0, -1.0, 9.0, 10.0], ids=["-2", "-1", "m", "m+1"])
-def test_twice_continuously_differentiable_across_the_border(edge):
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("other", [2.3, -0.7], ids=["inside", "corner"])
+@pytest.mark.parametrize("edge", [-2, -1, "m", "m + 1"])
+def test_twice_continuously_differentiable_across_the_border(axis, other, edge):
     domain = Domain((0.0, 3.0, -1.0, 4.0), (6, 9))
     image = random_image(domain)
-    eps = 1e-9
-    sides = torch.tensor([[0.8, edge - eps], [0.8, edge + eps]], dtype=torch.float64)
-    points = torch.stack([sides[:, 0], -1 + (sides[:, 1] + 0.5) * 5 / 9], dim=1)
-    terms = image.taylor(points, order=3)
+    u = torch.full((2, 2), other, dtype=torch.float64)
+    knot = edge if isinstance(edge, int) else domain.m[axis] + (edge == "m + 1")
+    u[:, axis] = knot + torch.tensor([-1e-9, 1e-9], dtype=u.dtype)
+    h, lower = torch.tensor([domain.h, domain.lower], dtype=u.dtype)
+    terms = image.taylor(lower + (u + 0.5) * h, order=3)
     for a, term in terms.items():
         jump = (term[0] - term[1]).abs().item()
         if sum(a) <= 2:
             assert jump < 1e-6, a
     # The third derivative does jump: these are the knots, and the test would see a break.
-    assert (terms[(0, 3)][0] - terms[(0, 3)][1]).abs() > 1e-3
+    third = terms[(3, 0) if axis == 0 else (0, 3)]
+    assert (third[0] - third[1]).abs() > 1e-3
 
 
 def test_image_vanishes_from_two_pixels_outside():
@@ -246,6 +252,21 @@ def test_every_nesting_of_derivatives_agrees_with_scipy(domain, nesting):
             assert ours[index].item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+def test_no_order_is_the_last():
+    """Three derivatives along each axis, by nested forward mode and by plain autograd."""
+    domain = DOMAINS[1]
+    image, point = random_image(domain), torch.tensor([1.3, 2.1], dtype=torch.float64)
+    expected = scipy_derivative(image.coefficients().numpy(), domain, point[None], (3, 3)).item()
+    nested = lambda x: image(x[None])[0]  # noqa: E731
+    recorded = point.clone().requires_grad_()
+    replayed = nested(recorded)
+    for axis in (0, 0, 0, 1, 1, 1):
+        nested = (lambda f, k: lambda x: jacfwd(f)(x)[k])(nested, axis)
+        replayed = torch.autograd.grad(replayed, recorded, create_graph=True)[0][axis]
+    assert nested(point).item() == pytest.approx(expected, rel=1e-10)
+    assert replayed.item() == pytest.approx(expected, rel=1e-10)
+
+
 def test_jvp_vjp_hessian_and_vmap_are_consistent():
     domain = DOMAINS[1]
     image, points = random_image(domain), random_points(domain, n=6)
@@ -310,6 +331,68 @@ def test_derivative_in_theta_by_every_mode():
     torch.testing.assert_close(batch[1], image(points, 0.3))
 
 
+@pytest.mark.parametrize("nesting", [n for n in NESTINGS if len(n) > 1], ids="-".join)
+def test_nestings_in_theta_and_data(nesting):
+    """Against finite differences of the derivative one order lower, at theta = 0 too."""
+    domain = DOMAINS[1]
+    data, points = random_image(domain).data, random_points(domain, n=3, margin=0.0)
+    push = torch.randn(domain.m, dtype=data.dtype, generator=torch.Generator().manual_seed(4))
+
+    def evaluate(s):  # theta and data move together along s
+        return SplineImage(data + s * push, domain)(points, 0.05 + s**2)
+
+    *inner, outer = nesting
+    for name in inner:
+        evaluate = TRANSFORMS[name](evaluate)
+    s, eps = torch.tensor(0.3, dtype=data.dtype), 1e-5
+    expected = (evaluate(s + eps) - evaluate(s - eps)) / (2 * eps)
+    torch.testing.assert_close(TRANSFORMS[outer](evaluate)(s), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_derivatives_at_theta_zero():
+    domain = DOMAINS[1]
+    image, points = random_image(domain), random_points(domain)
+    zero, eps = torch.tensor(0.0, dtype=torch.float64), 1e-5
+    ahead = [image(points, k * eps) for k in range(3)]
+    slope = (4 * ahead[1] - 3 * ahead[0] - ahead[2]) / (2 * eps)
+    ours = jacfwd(lambda t: image(points, t))(zero)
+    torch.testing.assert_close(ours, slope, rtol=1e-5, atol=1e-5)
+
+
+def test_dual_numbers_outside_and_inside_a_transform():
+    """Forward mode by hand, which torch hides from code inside a transform."""
+    domain = DOMAINS[1]
+    image, points = random_image(domain), random_points(domain, n=4, margin=0.0)
+    v = torch.from_numpy(np.random.default_rng(6).standard_normal(points.shape))
+    loss = lambda x: image(x, 0.3).square().sum()  # noqa: E731
+    eps = 1e-6
+    expected = (grad(loss)(points + eps * v) - grad(loss)(points - eps * v)) / (2 * eps)
+
+    def slope(x):
+        with forward_ad.dual_level():
+            return forward_ad.unpack_dual(loss(forward_ad.make_dual(x, v))).tangent
+
+    torch.testing.assert_close(grad(slope)(points), expected, rtol=1e-6, atol=1e-6)
+    with forward_ad.dual_level():
+        outside = forward_ad.unpack_dual(grad(loss)(forward_ad.make_dual(points, v))).tangent
+    torch.testing.assert_close(outside, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_autograd_around_a_transform_and_linearize():
+    domain = DOMAINS[1]
+    image, points = random_image(domain), random_points(domain, n=4, margin=0.0)
+    v = torch.from_numpy(np.random.default_rng(6).standard_normal(points.shape))
+    loss = lambda x: image(x, 0.3).square().sum()  # noqa: E731
+    product = jvp(grad(loss), (points,), (v,))[1]
+    recorded = points.clone().requires_grad_()
+    (grad(loss)(recorded) * v).sum().backward()
+    torch.testing.assert_close(recorded.grad, product)
+    with warnings.catch_warnings():  # torch warns about its own graph
+        warnings.simplefilter("ignore")
+        _, push = linearize(image, points)
+        torch.testing.assert_close(push(v), jvp(image, (points,), (v,))[1])
+
+
 def test_mixed_derivative_in_theta_and_points():
     domain = DOMAINS[1]
     image, points = random_image(domain), random_points(domain, n=5, margin=0.0)
@@ -350,6 +433,34 @@ def test_device_follows_the_data():
     moved = SplineImage(image.data.cuda(), domain)
     slope = grad(lambda x: moved(x, 0.5).sum())(points.cuda())
     torch.testing.assert_close(slope.cpu(), grad(lambda x: image(x, 0.5).sum())(points))
+
+
+def test_a_look_without_gradients_does_not_cut_the_data_off():
+    domain = DOMAINS[1]
+    data = random_image(domain).data.requires_grad_()
+    image, points = SplineImage(data, domain), random_points(domain)
+    with torch.no_grad():
+        image(points)
+    image(points).sum().backward()
+    expected = grad(lambda d: SplineImage(d, domain)(points).sum())(data.detach())
+    torch.testing.assert_close(data.grad, expected)
+
+
+def test_changing_the_data_afterwards_changes_nothing():
+    domain = DOMAINS[1]
+    data = random_image(domain).data
+    image, points = SplineImage(data, domain), random_points(domain)
+    before = image(points)
+    data.zero_()
+    assert torch.equal(image(points), before) and image.data.abs().max() > 0
+
+
+def test_coefficients_kept_inside_a_transform_serve_outside():
+    domain = DOMAINS[1]
+    image, points = random_image(domain), random_points(domain)
+    inside = grad(lambda x: image(x, 0.7).sum())(points)
+    torch.testing.assert_close(image(points, 0.7), random_image(domain)(points, 0.7))
+    torch.testing.assert_close(grad(lambda x: image(x, 0.7).sum())(points), inside)
 
 
 def test_kept_coefficients_cannot_be_spoilt():
@@ -436,7 +547,9 @@ def test_bad_points_are_named(points, error, words):
         (math.inf, ValueError, "theta must be finite .* inf"),
         (torch.tensor(math.nan), ValueError, "theta must be finite .* nan"),
         (torch.zeros(2), TypeError, r"theta must be a single number; got shape \(2,\)"),
-        ("much", TypeError, "theta must be a number; got 'much'"),
+        ("1.0", TypeError, "theta must be a number; got '1.0'"),
+        (1j, TypeError, "theta must be a number; got 1j"),
+        (10**400, TypeError, "theta must be a number"),
     ],
 )
 def test_bad_theta_is_named(theta, error, words):
@@ -445,8 +558,9 @@ def test_bad_theta_is_named(theta, error, words):
 
 
 def test_bad_order_is_named():
-    with pytest.raises(ValueError, match="order must be 0, 1, 2 or 3; got 4"):
-        random_image(DOMAINS[1]).taylor(torch.zeros(1, 2, dtype=torch.float64), order=4)
+    for order in (4, -1, 1.0):
+        with pytest.raises(ValueError, match=f"order must be 0, 1, 2 or 3; got {order}"):
+            random_image(DOMAINS[1]).taylor(torch.zeros(1, 2, dtype=torch.float64), order=order)
 
 
 def test_values_inside_vmap_are_checked_too():

@@ -1,11 +1,11 @@
-"""The explorers of the book, one function each, in the order of its chapters."""
+"""The explorer of chapter 1."""
 
 import numpy as np
 import torch
 
-from .explorer import Control, Explorer, Panel
-from .interpolation import SplineImage, half_gain_wavelength
-from .plotting import plot_frequency_response, plot_image, plot_profile
+from ..explorer import Control, Explorer, Panel
+from ..interpolation import SplineImage, frequency_response, half_gain_wavelength
+from ..plotting import plain, plot_frequency_response, plot_image, plot_profile
 
 
 def theta_explorer(data, domain, level=0.45):
@@ -26,7 +26,8 @@ def theta_explorer(data, domain, level=0.45):
         One slider over theta, from 1e-3 to 1e4 pixels⁴.
     """
     image = SplineImage(data, domain)
-    left, right, bottom, _ = domain.omega
+    left, right, bottom, top = domain.omega
+    thetas = np.geomspace(1e-3, 1e4, 57)
     row = int(level * domain.m[1])
     height = bottom + (row + 0.5) * domain.h[1]
     x = torch.linspace(left, right, 8 * domain.m[0] + 1, dtype=data.dtype, device=data.device)
@@ -49,19 +50,27 @@ def theta_explorer(data, domain, level=0.45):
         plot_frequency_response(result[0], ax)
 
     def describe(result):
+        theta, half = result[0], half_gain_wavelength(result[0])
+        if frequency_response(np.pi, theta) > 0.5:  # the shortest wave there is: 2 pixels
+            return f"At θ = {plain(theta)} px⁴ every wave keeps more than half of its height."
         return (
-            f"At θ = {result[0]:.3g} pixels⁴ waves shorter than "
-            f"{half_gain_wavelength(result[0]):.3g} pixels lose more than half of their height."
+            f"At θ = {plain(theta)} px⁴ waves along an axis that are shorter than "
+            f"{half:.3g} pixels lose more than half of their height."
         )
 
     return Explorer(
         compute,
         [
-            Panel(draw_image, lambda result: f"The image at θ = {result[0]:.3g}.", lossless=False),
+            Panel(
+                draw_image,
+                lambda result: f"The image at θ = {plain(result[0])}.",
+                size=(2.5 * (right - left) / (top - bottom), 2.5),
+                lossless=False,
+            ),
             Panel(draw_profile, "Grey values along the white line, and the pixels they come from."),
             Panel(draw_response, "Gain of the blur over the wavelength, an S-shaped curve."),
         ],
-        [Control("theta", "Blur θ", np.geomspace(1e-3, 1e4, 57), "px⁴", initial=10.0, every=2)],
+        [Control("theta", "Blur θ", thetas, "px⁴", initial=10.0, every=2, format=plain)],
         name="theta",
         describe=describe,
         title="What one number θ does to an image",

@@ -1,0 +1,67 @@
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from regtools.domain import Domain
+from regtools.explorers.image_model import theta_explorer
+from regtools.plotting import STYLE, plain, plot_frequency_response, plot_image, plot_profile
+
+DOMAIN = Domain((0.0, 4.0, 0.0, 6.0), (20, 30))
+
+
+def drawn(ax):
+    """The canvas of the figure as grey values, rows from the top."""
+    ax.set_position([0, 0, 1, 1])
+    canvas = FigureCanvasAgg(ax.figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].mean(-1)
+
+
+@pytest.mark.parametrize("style", [STYLE, "default"])
+def test_an_image_stands_upright_in_any_style(style):
+    """Bright where x1 is large and x2 is large: right and up."""
+    data = torch.zeros(DOMAIN.m).double()
+    data[10:, 15:] = 255
+    with matplotlib.style.context(style):
+        ax = Figure(figsize=(2, 3)).add_subplot()
+        picture = plot_image(data, DOMAIN, ax, "title")
+        page = drawn(ax)
+    rows, columns = page.shape
+    corners = page[rows // 8 :: rows * 3 // 4, columns // 8 :: columns * 3 // 4][:2, :2]
+    assert corners.tolist() == [[0, 255], [0, 0]]
+    assert list(picture.get_extent()) == [0, 4, 0, 6] and ax.get_title() == "title"
+
+
+def test_profile_draws_values_and_pixels():
+    ax = Figure().add_subplot()
+    x = torch.arange(5.0)
+    plot_profile(x, x**2, ax, samples=(x[::2], x[::2] ** 2), label="line")
+    dots, line = ax.lines
+    assert line.get_ydata().tolist() == [0, 1, 4, 9, 16] and dots.get_xdata().tolist() == [0, 2, 4]
+
+
+def test_response_marks_the_half_gain_wavelength_where_it_is_on_the_axis():
+    ax = Figure().add_subplot()
+    plot_frequency_response(16.0, ax)
+    wavelength, gain = (float(v[0]) for v in ax.lines[1].get_data())
+    assert wavelength == pytest.approx(4 * np.pi) and gain == pytest.approx(0.5, abs=1e-3)
+    without = Figure().add_subplot()
+    plot_frequency_response(1e-4, without)
+    assert len(without.lines) == len(ax.lines) - 1
+
+
+def test_theta_explorer_says_what_the_blur_does():
+    x = DOMAIN.cell_centers()[:, 0].reshape(DOMAIN.m)
+    explorer = theta_explorer(50 * x, DOMAIN)
+    line = lambda: explorer._line.value  # noqa: E731
+    assert "shorter than 11.2 pixels lose more than half" in line()
+    explorer._sliders[0].index = 0
+    assert "θ = 0.001 px⁴ every wave keeps more than half" in line()
+    assert explorer._error.value == ""
+
+
+def test_plain_numbers():
+    assert [plain(v) for v in (1e4, 17782.8, 0.001, 1.0)] == ["10000", "17800", "0.001", "1"]
