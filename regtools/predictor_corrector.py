@@ -1,0 +1,231 @@
+r"""Follow the minimiser w*(θ) from a strong blur to a sharp image.
+
+A minimiser satisfies :math:`\nabla_w J(w^*(\theta); \theta) = 0` for every θ. Differentiate:
+:math:`\nabla_w^2 J \, \mathrm dw^*/\mathrm d\theta + \partial_\theta \nabla_w J = 0`. The
+predictor takes one Euler step of this differential equation, the corrector minimises again.
+"""
+
+import enum
+import math
+from dataclasses import dataclass, field
+
+import torch
+
+from .derivatives import gradient, local_model, mixed_derivative
+from .optimize import Result, Status, check_start, levenberg_marquardt, newton
+
+_CORRECTORS = {"newton": newton, "gauss-newton": levenberg_marquardt}
+
+
+class Prediction(enum.Enum):
+    """What became of the prediction of a step."""
+
+    USED = "used"
+    OFF = "off"
+    FIRST = "first scale: nothing to predict from"
+    INDEFINITE = "skipped: the Hessian is not safely positive definite"
+    NOT_FINITE = "skipped: the loss is not finite at the predicted point"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One scale of a path.
+
+    Attributes
+    ----------
+    theta : float
+        The scale.
+    w, w_predicted, w_start : torch.Tensor
+        Corrected parameters; predicted ones (the start of the corrector; equal to `w_start`
+        if nothing was predicted); and the minimiser of the scale before.
+    loss, loss_start, loss_predicted : float
+        Loss at the three points, all at `theta`.
+    gradient_norm, gradient_norm_start, gradient_norm_predicted : float
+        Gradient norms at the three points, all at `theta`.
+    n_iter : int
+        Steps of the corrector.
+    prediction : Prediction
+        Whether a prediction was used, and if not, why.
+    result : Result
+        The corrector's own report.
+    """
+
+    theta: float
+    w: torch.Tensor
+    w_start: torch.Tensor
+    w_predicted: torch.Tensor
+    loss: float
+    loss_start: float
+    loss_predicted: float
+    gradient_norm: float
+    gradient_norm_start: float
+    gradient_norm_predicted: float
+    n_iter: int
+    prediction: Prediction
+    result: Result = field(repr=False)
+
+
+@dataclass(frozen=True)
+class PathResult:
+    """The path over all scales: parameters, steps, and how it ended."""
+
+    w: torch.Tensor
+    steps: tuple
+    success: bool
+    status: Status
+    message: str
+
+    @property
+    def n_iter(self):
+        """Corrector steps summed over the path."""
+        return sum(step.n_iter for step in self.steps)
+
+
+def predictor_corrector(
+    problem,
+    thetas,
+    w0,
+    corrector="newton",
+    predictor="newton",
+    callback=None,
+    gtol=1e-6,
+    max_iter=200,
+):
+    r"""Register over decreasing blur, predicting the minimiser of each next scale.
+
+    Parameters
+    ----------
+    problem : RegistrationProblem
+        What to minimise at each scale.
+    thetas : sequence of float
+        Scales in pixels⁴, strictly decreasing, not negative.
+    w0 : torch.Tensor
+        Start at the first scale, shape ``(n_params,)``.
+    corrector : {"newton", "gauss-newton"}
+        Minimiser at each scale: `newton` or `levenberg_marquardt`.
+    predictor : {"newton", "gauss-newton", None}
+        Matrix in :math:`\mathrm dw/\mathrm d\theta = -H^{-1} \partial_\theta \nabla_w J`: the
+        exact Hessian or 2JᵀJ. None is the traditional multi-scale method. If it is the matrix
+        of the corrector, the last one is reused.
+    callback : callable, optional
+        ``callback(step)`` after each scale. Ctrl-C returns the path so far.
+    gtol, max_iter
+        Handed to the corrector.
+
+    Returns
+    -------
+    PathResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is not as described.
+
+    References
+    ----------
+    Paper, sections 3.2 and 3.3, with the sign of equation (5) corrected; Allgower and Georg,
+    *Introduction to Numerical Continuation Methods* (2003), chapter 2.
+    """
+    thetas = _check_thetas(thetas)
+    check_start(problem, w0)
+    if corrector not in _CORRECTORS:
+        raise ValueError(f"corrector must be one of {list(_CORRECTORS)}; got {corrector!r}")
+    if predictor is not None and predictor not in _CORRECTORS:
+        raise ValueError(f"predictor must be one of {[*_CORRECTORS, None]}; got {predictor!r}")
+    steps, status = [], Status.CONVERGED
+    w, matrix, before = w0, None, None
+    try:
+        for theta in thetas:
+            w_predicted, prediction = w, Prediction.FIRST if before is None else Prediction.OFF
+            if before is not None and predictor is not None:
+                w_predicted, prediction = _predict(problem, before, theta, w, matrix)
+            at_start = _look(problem, w, theta)
+            at_predicted = at_start if w_predicted is w else _look(problem, w_predicted, theta)
+            if not all(map(math.isfinite, at_predicted)):
+                w_predicted, at_predicted, prediction = w, at_start, Prediction.NOT_FINITE
+            result = _CORRECTORS[corrector](
+                problem, theta, w_predicted, gtol=gtol, max_iter=max_iter
+            )
+            step = Step(
+                theta=theta,
+                w=result.w,
+                w_start=w,
+                w_predicted=w_predicted,
+                loss=result.loss,
+                loss_start=at_start[0],
+                loss_predicted=at_predicted[0],
+                gradient_norm=result.gradient_norm,
+                gradient_norm_start=at_start[1],
+                gradient_norm_predicted=at_predicted[1],
+                n_iter=result.n_iter,
+                prediction=prediction,
+                result=result,
+            )
+            steps.append(step)
+            w, before = result.w, theta
+            matrix = _prediction_matrix(problem, step, corrector, predictor)
+            if callback is not None:
+                callback(step)
+            if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
+                status = result.status
+                break
+    except KeyboardInterrupt:
+        status = Status.STOPPED
+    return _path_result(w, steps, len(thetas), status)
+
+
+def _predict(problem, before, theta, w, matrix):
+    """Euler step from scale `before` to `theta`; skipped where `matrix` cannot be trusted."""
+    eigenvalues = torch.linalg.eigvalsh(matrix)
+    if eigenvalues[0] <= 1e-12 * eigenvalues[-1].abs():
+        return w, Prediction.INDEFINITE
+    velocity = -torch.linalg.solve(matrix, mixed_derivative(problem, w, before))
+    return w + (theta - before) * velocity, Prediction.USED
+
+
+def _prediction_matrix(problem, step, corrector, predictor):
+    """The predictor's matrix at the end of `step`, the corrector's own where it is the same."""
+    if predictor is None or predictor == corrector:
+        return step.result.hessian
+    model = local_model(problem, step.w, step.theta, exact=predictor == "newton")
+    return model.hessian if predictor == "newton" else model.gauss_newton
+
+
+def _look(problem, w, theta):
+    """Loss and gradient norm at a point."""
+    return float(problem.loss(w, theta)), float(gradient(problem, w, theta).norm())
+
+
+def _check_thetas(thetas):
+    try:
+        thetas = [float(theta) for theta in thetas]
+    except TypeError as error:
+        raise TypeError(f"thetas must be a sequence of numbers; got {thetas!r}") from error
+    if not thetas:
+        raise ValueError("thetas must hold at least one scale; got none")
+    for k, theta in enumerate(thetas):
+        if not (math.isfinite(theta) and theta >= 0):
+            raise ValueError(f"thetas must be finite and at least 0; got {theta} at index {k}")
+        if k and theta >= thetas[k - 1]:
+            raise ValueError(
+                f"thetas must strictly decrease; got {thetas[k - 1]} then {theta} at index {k}"
+            )
+    return thetas
+
+
+def _path_result(w, steps, n_scales, status):
+    rough = [step.theta for step in steps if not step.result.success]
+    if status is Status.CONVERGED and not steps[-1].result.success:
+        status = steps[-1].result.status
+    message = f"{len(steps)} of {n_scales} scales"
+    if steps:
+        message += f"; at theta = {steps[-1].theta:.3g}: {steps[-1].result.message}"
+    if rough and status is Status.CONVERGED:
+        message += f" The corrector met no gradient test at {len(rough)} earlier scales."
+    return PathResult(
+        w=w,
+        steps=tuple(steps),
+        success=status is Status.CONVERGED and len(steps) == n_scales,
+        status=status,
+        message=message,
+    )
