@@ -67,10 +67,9 @@ def local_model(problem, w, theta, exact=True):
     ----------
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2).
     """
-    y = problem.transform(w, problem.points)
-    moves = problem.transform.jacobian(w, problem.points)
+    y, moves, curvature = problem.transform.local(w, problem.points)
     value, slope, bend = _image_derivatives(problem.template, y, theta, 2 if exact else 1)
-    residual = problem.weight * (value - problem.reference(problem.points, theta))
+    residual = problem.weight * (value - problem.reference_values(theta))
     jacobian = problem.weight * (slope[:, None, :] @ moves).squeeze(1)
     gauss_newton = 2 * jacobian.T @ jacobian
     loss, gradient = residual.square().sum(), 2 * residual @ jacobian
@@ -78,8 +77,7 @@ def local_model(problem, w, theta, exact=True):
     if exact:
         pull = (2 * problem.weight * residual)[:, None]
         bent = (pull[:, :, None] * bend @ moves).flatten(0, 1)
-        curvature = problem.transform.curvature(w, problem.points, pull * slope)
-        hessian = gauss_newton + moves.flatten(0, 1).T @ bent + curvature
+        hessian = gauss_newton + moves.flatten(0, 1).T @ bent + curvature(pull * slope)
     if problem.lam:
         stiffness = ad_hessian(problem.penalty)(w)
         loss, gradient = loss + problem.penalty(w), gradient + grad(problem.penalty)(w)
@@ -90,10 +88,11 @@ def local_model(problem, w, theta, exact=True):
 
 def gradient(problem, w, theta):
     """Return ∇_w J, shape ``(p,)``: one reverse pass through the transformation."""
-    y, pull_back = vjp(lambda v: problem.transform(v, problem.points), w)
+    y = problem.transform(w, problem.points)
     value, slope, _ = _image_derivatives(problem.template, y, theta, 1)
-    residual = value - problem.reference(problem.points, theta)
-    (result,) = pull_back((2 * problem.domain.cell_volume * residual)[:, None] * slope)
+    residual = value - problem.reference_values(theta)
+    pull = (2 * problem.domain.cell_volume * residual)[:, None] * slope
+    result = problem.transform.pull_back(w, problem.points, pull)
     return result + grad(problem.penalty)(w) if problem.lam else result
 
 

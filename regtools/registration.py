@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from . import _tracing
 from .interpolation import SplineImage
 
 
@@ -89,6 +90,7 @@ class RegistrationProblem:
         self.domain = reference.domain
         self.points = self.domain.cell_centers(reference.data.dtype, reference.data.device)
         self.weight = math.sqrt(self.domain.cell_volume)
+        self._kept = None
 
     def residual(self, w, theta):
         """Return the residual, shape ``(n,)`` in C order of the cells, grey value × √volume.
@@ -101,7 +103,17 @@ class RegistrationProblem:
             Blur of both images in pixels⁴.
         """
         moved = self.template(self.transform(w, self.points), theta)
-        return self.weight * (moved - self.reference(self.points, theta))
+        return self.weight * (moved - self.reference_values(theta))
+
+    def reference_values(self, theta):
+        """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
+        if torch.is_tensor(theta) or not _tracing.is_plain(self.reference.data):
+            return self.reference(self.points, theta)
+        kept = self._kept
+        if kept is None or kept[0] != theta:
+            with _tracing.outside_transforms():
+                kept = self._kept = theta, self.reference(self.points, theta)
+        return kept[1]
 
     def loss(self, w, theta):
         """Return J(w; theta), a number."""

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.integrate
 import torch
-from torch.func import hessian, jacfwd
+from torch.func import grad, hessian, jacfwd
 
 from regtools.domain import Domain
 from regtools.transforms import Affine, NeuralODE, Transform
@@ -69,8 +69,25 @@ def test_derivatives_in_w(transform):
     w, x = random_w(transform), random_x(transform.dim)
     torch.testing.assert_close(transform.jacobian(w, x), jacfwd(lambda v: transform(v, x))(w))
     weights = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(4))
-    expected = hessian(lambda v: (weights * transform(v, x)).sum())(w)
-    torch.testing.assert_close(transform.curvature(w, x, weights), expected)
+    weighted = lambda v: (weights * transform(v, x)).sum()  # noqa: E731
+    torch.testing.assert_close(transform.pull_back(w, x, weights), grad(weighted)(w))
+    torch.testing.assert_close(transform.curvature(w, x, weights), hessian(weighted)(w))
+    y, moves, curvature = transform.local(w, x)
+    torch.testing.assert_close(y, transform(w, x))
+    torch.testing.assert_close(moves, transform.jacobian(w, x))
+    torch.testing.assert_close(curvature(weights), hessian(weighted)(w))
+
+
+def test_many_points_are_taken_in_blocks():
+    transform = NeuralODE(2, width=2, domain=BOX)
+    w, x = random_w(transform), random_x(2, n=2500)
+    y, moves, curvature = transform.local(w, x)
+    assert torch.equal(y, transform(w, x)) and moves.shape == (2500, 2, transform.n_params)
+    torch.testing.assert_close(moves[-3:], jacfwd(lambda v: transform(v, x[-3:]))(w))
+    weights = torch.zeros_like(x)
+    weights[[5, -5]] = 1.0
+    expected = hessian(lambda v: transform(v, x[[5, -5]]).sum())(w)
+    torch.testing.assert_close(curvature(weights), expected)
 
 
 def test_closed_forms_of_affine_equal_the_general_ones():
