@@ -2,24 +2,43 @@
 
     python benchmarks/interpolation.py
 
-Values, values with gradients and a new theta on a slightly rotated grid, float64. SciPy's
-`map_coordinates(order=3, prefilter=False)` evaluates the same spline from coefficients
-computed beforehand; so does our "values" row, which repeats one theta.
+Values, gradients, Hessians and a new theta on a slightly rotated grid, float64, on the
+compiled path and on the torch path. SciPy's `map_coordinates(order=3, prefilter=False)`
+evaluates the same spline from coefficients computed beforehand; so does our "values" row,
+which repeats one theta. SciPy gets its coordinates in the memory layout it is fastest with.
 """
 
 import itertools
 import math
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 
 import scipy.ndimage
 import torch
 from timing import ratio, side_by_side
 from torch.func import vjp
 
+from regtools import _kernels
 from regtools.domain import Domain
 from regtools.interpolation import SplineImage
 
-ANGLE = 0.05  # radians; enough that no stencil row is read in storage order
+ANGLE = 0.05  # radians: a row of points crosses many rows of the array
+SIZES = (32, 64, 128, 256, 512, 1024)
+
+FIRST_CALL = """
+import time, torch
+from regtools.domain import Domain
+from regtools.interpolation import SplineImage
+domain = Domain((0, 8, 0, 8), (8, 8))
+image = SplineImage(torch.ones(8, 8, dtype=torch.float64), domain)
+start = time.perf_counter()
+for order in (0, 1, 2):
+    image.taylor(domain.cell_centers(), order=order)
+print(time.perf_counter() - start)
+"""
 
 
 def rotated_grid(domain):
@@ -32,6 +51,19 @@ def rotated_grid(domain):
     return ((domain.cell_centers() - centre) @ turn.T + centre).contiguous()
 
 
+def on_torch(function):
+    """The same function on the torch path."""
+
+    def evaluate():
+        _kernels.COMPILED = False
+        try:
+            return function()
+        finally:
+            _kernels.COMPILED = True
+
+    return evaluate
+
+
 def measure(m):
     """Seconds side by side on an m x m image; the box is in pixel units."""
     domain = Domain((0, m, 0, m), (m, m))
@@ -40,41 +72,62 @@ def measure(m):
     coefficients = image.coefficients().numpy()
     u = points.T.numpy().copy() - 0.5
     ones = torch.ones(len(points), dtype=torch.float64)
-    thetas = itertools.count(1)
+    other, thetas = SplineImage(image.data, domain), itertools.count(1)  # `image` keeps theta = 0
+    ours = {
+        "values": lambda: image(points),
+        "values, gradients": lambda: image.taylor(points, order=1),
+        "values, gradients, Hessians": lambda: image.taylor(points, order=2),
+        "all terms to order 3": lambda: image.taylor(points, order=3),
+        "values, gradients by vjp": lambda: vjp(image, points)[1](ones),
+    }
     functions = {
         "SciPy values": lambda: scipy.ndimage.map_coordinates(
             coefficients, u, order=3, prefilter=False
         ),
-        "values": lambda: image(points),
-        "values and gradients (taylor)": lambda: image.taylor(points, order=1),
-        "values and gradients (vjp)": lambda: vjp(image, points)[1](ones),
-        "all terms to order 3": lambda: image.taylor(points, order=3),
-        "coefficients of a new theta": lambda: image.coefficients(float(next(thetas))),
+        **ours,
+        **{f"torch: {name}": on_torch(function) for name, function in ours.items()},
+        "coefficients of a new theta": lambda: other.coefficients(float(next(thetas))),
     }
     return side_by_side(functions, rounds=400 if m <= 64 else 15)
+
+
+def first_call():
+    """Seconds that the first calls of orders 0, 1 and 2 take in a new process."""
+    with tempfile.TemporaryDirectory() as empty:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": empty}
+        for state in ("nothing compiled", "compiled before"):
+            command = [sys.executable, "-c", FIRST_CALL]
+            run = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True
+            )
+            yield state, float(run.stdout)
 
 
 def main():
     torch.manual_seed(0)
     print("one thread, float64, a grid turned by 0.05 rad; nanoseconds per point")
-    results = {}
-    for m in (32, 64, 128, 256, 512, 1024):
-        results[m] = measure(m)
-        if m == 32:
-            print(f"{'':30s}" + "".join(f"{k:>9d}²" for k in (32, 64, 128, 256, 512, 1024)))
+    results = {m: measure(m) for m in SIZES}
+    print(f"{'':34s}" + "".join(f"{m:>9d}²" for m in SIZES))
     for name in results[32]:
         cells = (1e9 * statistics.median(results[m][name]) / m**2 for m in results)
-        print(f"{name:30s}" + "".join(f"{ns:10.0f}" for ns in cells))
+        print(f"{name:34s}" + "".join(f"{ns:10.0f}" for ns in cells))
 
     at = results[512]
     print("\nratios on 512², median over rounds")
     for name, other, limit in [
-        ("values", "SciPy values", 2.5),
-        ("values and gradients (taylor)", "values", 3.0),
-        ("values and gradients (vjp)", "values", 3.0),
-        ("coefficients of a new theta", "values", 5.0),
+        ("values", "SciPy values", 0.5),
+        ("values, gradients", "SciPy values", 0.5),
+        ("values, gradients, Hessians", "SciPy values", 0.5),
+        ("torch: values", "SciPy values", 2.5),
+        ("torch: values, gradients", "torch: values", 3.0),
+        ("torch: values, gradients by vjp", "torch: values", 3.0),
+        ("coefficients of a new theta", "torch: values", 5.0),
     ]:
-        print(f"{name:30s} / {other:13s} {ratio(at, name, other):5.2f}   (aim: at most {limit})")
+        print(f"{name:34s} / {other:13s} {ratio(at, name, other):5.2f}   (aim: at most {limit})")
+
+    print("\nfirst calls of orders 0, 1 and 2 in a new process, seconds, Numba's import included")
+    for state, seconds in first_call():
+        print(f"{state:34s} {seconds:5.2f}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,6 @@
 """Times functions side by side: the only kind of figure the project quotes."""
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread, as printed
-
+import random
 import statistics
 import time
 
@@ -13,7 +10,9 @@ torch.set_num_threads(1)
 
 
 def side_by_side(functions, rounds=15, budget_s=20.0):
-    """Time functions in turn, A B C A B C …, so that a slow spell hits all alike.
+    """Time functions in turn, so that a slow spell hits all alike.
+
+    Each round calls all of them in another order: what one leaves in the cache helps the next.
 
     Parameters
     ----------
@@ -32,11 +31,13 @@ def side_by_side(functions, rounds=15, budget_s=20.0):
     for function in functions.values():
         function()
     seconds = {name: [] for name in functions}
+    order, shuffle = list(functions), random.Random(0).shuffle
     start = time.perf_counter()
     for _ in range(rounds):
-        for name, function in functions.items():
+        shuffle(order)
+        for name in order:
             before = time.perf_counter()
-            function()
+            functions[name]()
             seconds[name].append(time.perf_counter() - before)
         if time.perf_counter() - start > budget_s:
             break

@@ -1,9 +1,17 @@
-"""Local Taylor coefficients of a cubic spline: the one place that evaluates splines."""
+"""Local Taylor coefficients of a cubic spline: the one place that evaluates splines.
+
+On the CPU a compiled kernel does the work; see `_compiled`. Plain torch is the path for other
+devices, for one axis, for what is batched or differentiated, and the oracle in tests.
+"""
 
 import math
 
 import numpy as np
 import torch
+
+from . import _tracing
+
+COMPILED = True  # tests set it to False to have the torch path everywhere
 
 _PAD = 4  # zeros around the coefficients, so that every stencil below lies inside
 _BLOCK = 2**18  # stencil entries worked on at a time: about what a processor's cache holds
@@ -17,17 +25,19 @@ for _k in range(4):
         _TAYLOR_PIECES[_k, :, _p - _k] = math.comb(_p, _k) * _PIECES[:, _p]
 
 
-def local_taylor(coefficients, u, order):
-    r"""Return the Taylor coefficients of a spline at points, in pixel units.
+def local_taylor(coefficients, points, domain, order):
+    r"""Return the Taylor coefficients of a spline at points, in physical units.
 
     Parameters
     ----------
     coefficients : torch.Tensor
         Shape ``(m0,)``, ``(m0, m1)`` or ``(m0, m1, m2)``; zero outside. May be
         differentiated.
-    u : sequence of torch.Tensor
-        One tensor of shape ``(n,)`` per axis: pixel coordinates, cell centres at whole
-        numbers. Constants: derivatives with respect to them are what is returned.
+    points : torch.Tensor
+        Shape ``(n, dim)``, physical units. Constants: derivatives with respect to them are
+        what is returned.
+    domain : Domain
+        The box that the coefficients fill.
     order : int
         Highest total order, at least 0. No axis needs more than 3, so 3 · dim gives all terms.
 
@@ -38,10 +48,29 @@ def local_taylor(coefficients, u, order):
         ``sum(a) <= order`` and ``max(a) <= 3``.
     """
     m = coefficients.shape
+    if COMPILED and order <= 3 and _fits_compiled(coefficients, points):
+        from . import _compiled  # only here: Numba takes half a second to import
+
+        return _compiled.local_taylor(coefficients, points, domain, order)
     padded = torch.nn.functional.pad(coefficients, [_PAD] * (2 * len(m))).reshape(-1)
+    columns = zip(points.unbind(-1), domain.lower, domain.h, strict=True)
+    u = [(x - lower) / h - 0.5 for x, lower, h in columns]
     blocks = zip(*(x.split(_BLOCK // 4 ** len(m)) for x in u), strict=True)
     parts = [_block(padded, m, block, order) for block in blocks]
-    return {a: torch.cat([part[a] for part in parts]) for a in parts[0]}
+    return {
+        a: torch.cat([part[a] for part in parts]) / math.prod(map(pow, domain.h, a))
+        for a in parts[0]
+    }
+
+
+def _fits_compiled(coefficients, points):
+    return (
+        coefficients.device.type == "cpu"
+        and coefficients.ndim in (2, 3)
+        and min(coefficients.shape) >= 4
+        and _tracing.is_plain(coefficients)
+        and _tracing.is_plain(points)
+    )
 
 
 def _block(padded, m, u, order):

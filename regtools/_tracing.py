@@ -1,6 +1,7 @@
 """What acts on a tensor: the one place that asks torch for things it has no public way to tell."""
 
 import sys
+from contextlib import nullcontext
 
 import torch
 from torch._functorch import eager_transforms
@@ -43,9 +44,25 @@ def is_plain(tensor):
     )
 
 
-def outside_transforms():
-    """Return a context in which new tensors belong to no transform of `torch.func`."""
+def outside_transforms(*tensors):
+    """Return a context in which `torch.func` sees nothing, if it acts on none of the tensors.
+
+    Inside a transform torch wraps every result, constants too: each operation is slower, and
+    what is constant can no longer be told. For operations on these tensors alone.
+    """
+    if any(map(_functorch.is_functorch_wrapped_tensor, tensors)):
+        return nullcontext()
     return torch._C._DisableFuncTorch()
+
+
+def constant(tensor):
+    """Return `tensor` detached, and out of every transform unless one batches it."""
+    inner = tensor
+    while _functorch.is_gradtrackingtensor(inner):
+        inner = _functorch.get_unwrapped(inner)
+    with outside_transforms(inner):
+        batched = _functorch.is_functorch_wrapped_tensor(inner)
+        return tensor.detach() if batched else inner.detach()
 
 
 def inside_transforms():

@@ -22,8 +22,8 @@ import scipy.linalg
 import torch
 
 from . import _tracing
+from ._checks import check_data, check_points, check_theta
 from ._kernels import local_taylor
-from .domain import Domain
 
 
 class SplineImage:
@@ -40,6 +40,10 @@ class SplineImage:
     and `theta`, to every order. At whole pixels third derivatives jump; the value is that of
     the piece to the right. Inside a transform, differentiate again with a transform, not with
     `torch.autograd.grad`: the image computes as many derivatives as transforms act on it.
+
+    On the CPU, images of 2 or 3 axes are evaluated by compiled code. The first evaluation of
+    its kind on a machine takes a few seconds longer: the code is compiled then and kept on
+    disk for all later runs.
 
     Parameters
     ----------
@@ -63,17 +67,19 @@ class SplineImage:
     """
 
     def __init__(self, data, domain):
-        _check_data(data, domain)
-        self.data = data.clone()
+        check_data(data, domain)
+        with _tracing.outside_transforms(data):
+            self.data = self._spectrum = data.clone()
         self.domain = domain
-        self._spectrum = self.data
         dtype = np.float32 if data.dtype == torch.float32 else np.float64
-        self._bases = [
-            [torch.as_tensor(part.astype(dtype), device=data.device) for part in _eigenbasis(m)]
-            for m in domain.m
-        ]
-        for axis, (analysis, _, _) in enumerate(self._bases):
-            self._spectrum = _apply(analysis, self._spectrum, axis)
+        with _tracing.outside_transforms():
+            self._bases = [
+                [torch.as_tensor(part.astype(dtype), device=data.device) for part in _eigenbasis(m)]
+                for m in domain.m
+            ]
+        with _tracing.outside_transforms(self.data):
+            for axis, (analysis, _, _) in enumerate(self._bases):
+                self._spectrum = _apply(analysis, self._spectrum, axis)
         # The last (theta, coefficients), as solvers repeat one theta. Never of data that are
         # differentiated: what was computed without a record must not be served to one with it.
         self._may_keep = _tracing.is_plain(self.data) and _tracing.is_plain(self._spectrum)
@@ -105,7 +111,7 @@ class SplineImage:
         return self._coefficients(theta).clone()
 
     def _coefficients(self, theta):
-        theta = _check_theta(theta)
+        theta = check_theta(theta)
         if torch.is_tensor(theta) or not self._may_keep:
             return self._solve(theta)
         kept = self._kept
@@ -145,7 +151,7 @@ class SplineImage:
         TypeError
             If `points` is not a tensor of the dtype and device of the data.
         """
-        _check_points(points, self.data, self.domain)
+        check_points(points, self.data, self.domain)
         coefficients, dim = self._coefficients(theta), self.domain.dim
         order, recorded = _tracing.levels(points), _tracing.is_recorded(points)
         if (
@@ -153,12 +159,12 @@ class SplineImage:
             and _tracing.is_plain(coefficients)
             and not (order or _tracing.inside_transforms())
         ):
-            u = torch.stack(self._pixel_coordinates(points))
-            return _Derivative.apply(u, coefficients, (0,) * dim)
-        fixed = points.detach()
+            return _Derivative.apply(points, coefficients, self.domain, (0,) * dim)
+        fixed = _tracing.constant(points)
         order = 3 * dim if recorded else min(order, 3 * dim)  # an axis has no more than 3
-        taylor = local_taylor(coefficients, self._pixel_coordinates(fixed), order)
-        return _polynomial(taylor, self._per_pixel(points - fixed)) if order else taylor[(0,) * dim]
+        with _tracing.outside_transforms(fixed, coefficients):
+            taylor = local_taylor(coefficients, fixed, self.domain, order)
+        return _polynomial(taylor, (points - fixed).unbind(-1)) if order else taylor[(0,) * dim]
 
     def taylor(self, points, theta=0.0, order=1):
         r"""Return value and derivatives at points that need not be differentiated further.
@@ -188,22 +194,10 @@ class SplineImage:
         """
         if not isinstance(order, int) or not 0 <= order <= 3:
             raise ValueError(f"order must be 0, 1, 2 or 3; got {order!r}")
-        _check_points(points, self.data, self.domain)
-        u = self._pixel_coordinates(points.detach())
-        terms = local_taylor(self._coefficients(theta), u, order)
-        h = self.domain.h
-        return {
-            a: term / math.prod(hk**ak for hk, ak in zip(h, a, strict=True))
-            for a, term in terms.items()
-        }
-
-    def _pixel_coordinates(self, points):
-        columns = points.unbind(-1)
-        lower, h = self.domain.lower, self.domain.h
-        return [(x - lo) / hk - 0.5 for x, lo, hk in zip(columns, lower, h, strict=True)]
-
-    def _per_pixel(self, steps):
-        return [x / hk for x, hk in zip(steps.unbind(-1), self.domain.h, strict=True)]
+        check_points(points, self.data, self.domain)
+        fixed, coefficients = _tracing.constant(points), self._coefficients(theta)
+        with _tracing.outside_transforms(fixed, coefficients):
+            return local_taylor(coefficients, fixed, self.domain, order)
 
 
 def frequency_response(frequency, theta):
@@ -230,7 +224,7 @@ def frequency_response(frequency, theta):
     ----------
     Unser, "Splines: a perfect fit for signal and image processing" (1999).
     """
-    _check_theta(theta)
+    check_theta(theta)
     frequency = np.asarray(frequency, dtype=float)
     moments = 96 - 108 * np.cos(frequency) + 12 * np.cos(3 * frequency)
     return 1 / (1 + theta * moments / (4 + 2 * np.cos(frequency)) ** 2)
@@ -238,7 +232,7 @@ def frequency_response(frequency, theta):
 
 def half_gain_wavelength(theta):
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
-    _check_theta(theta)
+    check_theta(theta)
     return 2 * math.pi * theta**0.25
 
 
@@ -270,27 +264,28 @@ def _polynomial(taylor, steps):
 
 
 class _Derivative(torch.autograd.Function):
-    """Derivative `a` of a spline at pixel coordinates `u` of shape (dim, n), for autograd alone.
+    """Derivative `a` of a spline at points, for ordinary autograd alone.
 
     The backward pass is made of derivatives again, so it can be recorded and repeated without
     end. It must never meet forward mode, where such rules go wrong under nesting.
     """
 
     @staticmethod
-    def forward(ctx, u, coefficients, a):
-        terms = local_taylor(coefficients, u.unbind(0), sum(a) + 1)
-        ctx.a, ctx.coefficients = a, coefficients
-        ctx.save_for_backward(u, torch.stack([_scaled(terms, up, u) for up in _raised(a)]))
-        return _scaled(terms, a, u)
+    def forward(ctx, points, coefficients, domain, a):
+        terms = local_taylor(coefficients, points.detach(), domain, sum(a) + 1)
+        slope = torch.stack([_scaled(terms, up, points) for up in _raised(a)], dim=1)
+        ctx.constants = coefficients, domain, a
+        ctx.save_for_backward(points, slope)
+        return _scaled(terms, a, points)
 
     @staticmethod
     def backward(ctx, weight):
-        u, slope = ctx.saved_tensors
+        points, slope = ctx.saved_tensors
         if torch.is_grad_enabled():
-            slope = torch.stack(
-                [_Derivative.apply(u, ctx.coefficients, up) for up in _raised(ctx.a)]
-            )
-        return weight * slope, None, None
+            *constants, a = ctx.constants
+            columns = [_Derivative.apply(points, *constants, up) for up in _raised(a)]
+            slope = torch.stack(columns, dim=1)
+        return weight[:, None] * slope, None, None, None
 
 
 def _raised(a):
@@ -298,75 +293,8 @@ def _raised(a):
     return [tuple(k + (axis == j) for j, k in enumerate(a)) for axis in range(len(a))]
 
 
-def _scaled(terms, a, u):
+def _scaled(terms, a, points):
     """Return derivative `a` from the Taylor terms; more than three along an axis give zero."""
     if max(a) > 3:
-        return torch.zeros_like(u[0])
+        return torch.zeros_like(points[:, 0])
     return terms[a] * math.prod(math.factorial(k) for k in a)
-
-
-def _check_data(data, domain):
-    if not isinstance(domain, Domain):
-        raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
-    if not torch.is_tensor(data) or data.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"data must be a float32 or float64 tensor; got {_kind(data)}. "
-            "Convert with torch.as_tensor(data, dtype=torch.float64)"
-        )
-    if tuple(data.shape) != domain.m:
-        raise ValueError(f"data must have the shape domain.m = {domain.m}; got {tuple(data.shape)}")
-    if min(domain.m) < 4:
-        raise ValueError(
-            f"data must have at least 4 pixels along each axis; got {tuple(data.shape)}"
-        )
-    _check_finite("data", data, "pixel")
-
-
-def _check_points(points, data, domain):
-    if not torch.is_tensor(points) or points.dtype != data.dtype:
-        raise TypeError(f"points must be a tensor of dtype {data.dtype}; got {_kind(points)}")
-    if points.device != data.device:
-        raise TypeError(f"points must be on {data.device}, as the data; got {points.device}")
-    if points.ndim != 2 or points.shape[1] != domain.dim:
-        raise ValueError(f"points must have shape (n, {domain.dim}); got {tuple(points.shape)}")
-    _check_finite("points", points, "value")
-
-
-def _check_finite(name, tensor, entry):
-    if _tracing.records_program():
-        return  # there are no numbers yet
-    values = _tracing.values(tensor)
-    finite = torch.isfinite(values)
-    if not bool(finite.all()):
-        bad = np.argwhere(~finite.cpu().numpy())
-        first = tuple(int(k) for k in bad[0])
-        raise ValueError(
-            f"{name} must be finite; {len(bad)} of {values.numel()} {entry}s are not, "
-            f"the first at index {first}: {values[first].item()}"
-        )
-
-
-def _check_theta(theta):
-    """Return `theta` as a float, or as the tensor it is."""
-    if torch.is_tensor(theta) and not theta.is_complex():
-        if theta.ndim:
-            raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
-        if _tracing.records_program():
-            return theta
-        given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values
-    else:
-        try:
-            if isinstance(theta, str):
-                raise TypeError("text is not a number")
-            number = float(theta)
-        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-            raise TypeError(f"theta must be a number; got {theta!r}") from error
-        theta, given = number, [number]
-    for value in given:
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"theta must be finite and at least 0 (pixels⁴); got {value}")
-    return theta
-
-
-def _kind(value):
-    return f"a {value.dtype} tensor" if torch.is_tensor(value) else type(value).__name__

@@ -66,16 +66,14 @@ def test_basis_is_six_times_scipys_b_spline():
     u = torch.linspace(-3, 3, 241, dtype=torch.float64)
     delta = torch.zeros(7, dtype=torch.float64)
     delta[3] = 1
+    cells = Domain((-0.5, 6.5), (7,))  # pixel coordinates
     element = scipy.interpolate.BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
     for order in range(3):
-        ours = math.factorial(order) * local_taylor(delta, [u + 3], order)[(order,)]
+        ours = math.factorial(order) * local_taylor(delta, u[:, None] + 3, cells, order)[(order,)]
         reference = 6 * np.nan_to_num(element.derivative(order)(u.numpy()))
         np.testing.assert_allclose(ours.numpy(), reference, atol=1e-12)
-    assert local_taylor(delta, [torch.tensor([3.0, 4.0, 2.0]).double()], 0)[(0,)].tolist() == [
-        4,
-        1,
-        1,
-    ]
+    knots = torch.tensor([[3.0], [4.0], [2.0]], dtype=torch.float64)
+    assert local_taylor(delta, knots, cells, 0)[(0,)].tolist() == [4, 1, 1]
 
 
 @pytest.mark.parametrize("theta", THETAS)

@@ -1,0 +1,81 @@
+"""Checks of what a user hands to an image; each error names argument, given and allowed."""
+
+import math
+
+import numpy as np
+import torch
+
+from . import _tracing
+from .domain import Domain
+
+
+def check_data(data, domain):
+    """Raise unless `data` can be an image on `domain`."""
+    if not isinstance(domain, Domain):
+        raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
+    if not torch.is_tensor(data) or data.dtype not in (torch.float32, torch.float64):
+        raise TypeError(
+            f"data must be a float32 or float64 tensor; got {_kind(data)}. "
+            "Convert with torch.as_tensor(data, dtype=torch.float64)"
+        )
+    if tuple(data.shape) != domain.m:
+        raise ValueError(f"data must have the shape domain.m = {domain.m}; got {tuple(data.shape)}")
+    if min(domain.m) < 4:
+        raise ValueError(
+            f"data must have at least 4 pixels along each axis; got {tuple(data.shape)}"
+        )
+    _check_finite("data", data, "pixel")
+
+
+def check_points(points, data, domain):
+    """Raise unless an image of `data` can be evaluated at `points`."""
+    if not torch.is_tensor(points) or points.dtype != data.dtype:
+        raise TypeError(f"points must be a tensor of dtype {data.dtype}; got {_kind(points)}")
+    if points.device != data.device:
+        raise TypeError(f"points must be on {data.device}, as the data; got {points.device}")
+    if points.ndim != 2 or points.shape[1] != domain.dim:
+        raise ValueError(f"points must have shape (n, {domain.dim}); got {tuple(points.shape)}")
+    _check_finite("points", points, "value")
+
+
+def _check_finite(name, tensor, entry):
+    if _tracing.records_program():
+        return  # there are no numbers yet
+    values = _tracing.values(tensor)
+    with _tracing.outside_transforms(values):
+        if math.isfinite(values.sum()):  # quick; where the sum overflows, look closer
+            return
+        finite = torch.isfinite(values)
+    if not bool(finite.all()):
+        bad = np.argwhere(~finite.cpu().numpy())
+        first = tuple(int(k) for k in bad[0])
+        raise ValueError(
+            f"{name} must be finite; {len(bad)} of {values.numel()} {entry}s are not, "
+            f"the first at index {first}: {values[first].item()}"
+        )
+
+
+def check_theta(theta):
+    """Return `theta` as a float, or as the tensor it is."""
+    if torch.is_tensor(theta) and not theta.is_complex():
+        if theta.ndim:
+            raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
+        if _tracing.records_program():
+            return theta
+        given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values
+    else:
+        try:
+            if isinstance(theta, str):
+                raise TypeError("text is not a number")
+            number = float(theta)
+        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
+            raise TypeError(f"theta must be a number; got {theta!r}") from error
+        theta, given = number, [number]
+    for value in given:
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"theta must be finite and at least 0 (pixels⁴); got {value}")
+    return theta
+
+
+def _kind(value):
+    return f"a {value.dtype} tensor" if torch.is_tensor(value) else type(value).__name__
