@@ -55,6 +55,12 @@ def _check_finite(name, tensor, entry):
         )
 
 
+def check_order(order):
+    """Raise unless `order` is 0, 1, 2 or 3."""
+    if not isinstance(order, int) or not 0 <= order <= 3:
+        raise ValueError(f"order must be 0, 1, 2 or 3; got {order!r}")
+
+
 def check_theta(theta):
     """Return `theta` as a float, or as the tensor it is."""
     if torch.is_tensor(theta) and not theta.is_complex():

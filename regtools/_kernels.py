@@ -70,6 +70,7 @@ def _fits_compiled(coefficients, points):
         and min(coefficients.shape) >= 4
         and _tracing.is_plain(coefficients)
         and _tracing.is_plain(points)
+        and not _tracing.records_program()
     )
 
 

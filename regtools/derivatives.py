@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch.func import grad, jvp, vjp
+from torch.func import grad, vjp
 from torch.func import hessian as ad_hessian
 
 
@@ -68,16 +68,19 @@ def local_model(problem, w, theta, exact=True):
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2).
     """
     y, moves, curvature = problem.transform.local(w, problem.points)
-    value, slope, bend = _image_derivatives(problem.template, y, theta, 2 if exact else 1)
+    value, slope, bend = _split(problem.template.taylor(y, theta, 2 if exact else 1))
     residual = problem.weight * (value - problem.reference_values(theta))
-    jacobian = problem.weight * (slope[:, None, :] @ moves).squeeze(1)
+    # Sums over the few axes, written out: batches of tiny matrices are slow in torch.
+    moves = moves.unbind(1)
+    jacobian = problem.weight * _along(slope, moves)
     gauss_newton = 2 * jacobian.T @ jacobian
     loss, gradient = residual.square().sum(), 2 * residual @ jacobian
     hessian = None
     if exact:
-        pull = (2 * problem.weight * residual)[:, None]
-        bent = (pull[:, :, None] * bend @ moves).flatten(0, 1)
-        hessian = gauss_newton + moves.flatten(0, 1).T @ bent + curvature(pull * slope)
+        pull = 2 * problem.weight * residual
+        bent = [_along([pull * entry for entry in row], moves) for row in bend]
+        hessian = gauss_newton + torch.cat(moves).T @ torch.cat(bent)
+        hessian = hessian + curvature(torch.stack([pull * entry for entry in slope], dim=1))
     if problem.lam:
         stiffness = ad_hessian(problem.penalty)(w)
         loss, gradient = loss + problem.penalty(w), gradient + grad(problem.penalty)(w)
@@ -89,9 +92,9 @@ def local_model(problem, w, theta, exact=True):
 def gradient(problem, w, theta):
     """Return ∇_w J, shape ``(p,)``: one reverse pass through the transformation."""
     y = problem.transform(w, problem.points)
-    value, slope, _ = _image_derivatives(problem.template, y, theta, 1)
+    value, slope, _ = _split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
-    pull = (2 * problem.domain.cell_volume * residual)[:, None] * slope
+    pull = (2 * problem.domain.cell_volume * residual)[:, None] * torch.stack(slope, dim=1)
     result = problem.transform.pull_back(w, problem.points, pull)
     return result + grad(problem.penalty)(w) if problem.lam else result
 
@@ -112,35 +115,40 @@ def gauss_newton_hessian(problem, w, theta):
 
 
 def mixed_derivative(problem, w, theta):
-    """Return ∂_θ ∇_w J, shape ``(p,)``: the gradient, pushed forward along theta.
+    """Return ∂_θ ∇_w J, shape ``(p,)``: the gradient, differentiated along theta.
+
+    Of ∇J = 2 Σ r ∂r both factors change with theta. Images are linear in their coefficients,
+    so their rates are splines too (`SplineImage.taylor_rate`).
 
     References
     ----------
     Paper, section 3.2: the right-hand side of dw/dθ.
     """
-    theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
-    _, result = jvp(lambda t: gradient(problem, w, t), (theta,), (torch.ones_like(theta),))
-    return result
+    y = problem.transform(w, problem.points)
+    value, slope, _ = _split(problem.template.taylor(y, theta, 1))
+    value_rate, slope_rate, _ = _split(problem.template.taylor_rate(y, theta, 1))
+    (still,) = problem.reference.taylor_rate(problem.points, theta, 0).values()
+    residual, rate = value - problem.reference_values(theta), value_rate - still
+    scale = 2 * problem.domain.cell_volume
+    columns = [rate * a + residual * b for a, b in zip(slope, slope_rate, strict=True)]
+    return problem.transform.pull_back(w, problem.points, scale * torch.stack(columns, dim=1))
 
 
-def _image_derivatives(image, points, theta, order):
-    """Value (n,), gradient (n, d) and Hessian (n, d, d) or None of an image at points."""
-    dim = image.domain.dim
-    terms = image.taylor(points, theta, order)
-    unit = np.eye(dim, dtype=int)
-    value = terms[(0,) * dim]
-    slope = torch.stack([terms[tuple(unit[k].tolist())] for k in range(dim)], dim=1)
-    if order < 2:
-        return value, slope, None
-    bend = torch.stack(
-        [
-            terms[tuple((unit[k] + unit[j]).tolist())] * (2 if k == j else 1)
-            for k in range(dim)
-            for j in range(dim)
-        ],
-        dim=1,
-    )
-    return value, slope, bend.unflatten(1, (dim, dim))
+def _split(terms):
+    """Value, gradient (d columns) and Hessian (d x d columns, or None) from Taylor terms."""
+    dim = len(next(iter(terms)))
+    unit = [tuple(int(k == j) for j in range(dim)) for k in range(dim)]
+    slope = [terms[e] for e in unit]
+    twice = [[tuple(map(sum, zip(e, f, strict=True))) for f in unit] for e in unit]
+    if twice[0][0] not in terms:
+        return terms[(0,) * dim], slope, None
+    bend = [[terms[a] * (2 if max(a) == 2 else 1) for a in row] for row in twice]
+    return terms[(0,) * dim], slope, bend
+
+
+def _along(columns, moves):
+    """Sum over the axes of a column (n,) times the moves (n, p) along that axis."""
+    return sum(column[:, None] * move for column, move in zip(columns, moves, strict=True))
 
 
 def adjoint(operator, like):

@@ -20,9 +20,10 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg
 import torch
+from torch.func import jvp
 
 from . import _tracing
-from ._checks import check_data, check_points, check_theta
+from ._checks import check_data, check_order, check_points, check_theta
 from ._kernels import local_taylor
 
 
@@ -162,8 +163,7 @@ class SplineImage:
             return _Derivative.apply(points, coefficients, self.domain, (0,) * dim)
         fixed = _tracing.constant(points)
         order = 3 * dim if recorded else min(order, 3 * dim)  # an axis has no more than 3
-        with _tracing.outside_transforms(fixed, coefficients):
-            taylor = local_taylor(coefficients, fixed, self.domain, order)
+        taylor = self._taylor(fixed, coefficients, order)
         return _polynomial(taylor, (points - fixed).unbind(-1)) if order else taylor[(0,) * dim]
 
     def taylor(self, points, theta=0.0, order=1):
@@ -192,10 +192,40 @@ class SplineImage:
         ValueError, TypeError
             As for calling the image, and if `order` is not one of 0, 1, 2, 3.
         """
-        if not isinstance(order, int) or not 0 <= order <= 3:
-            raise ValueError(f"order must be 0, 1, 2 or 3; got {order!r}")
+        check_order(order)
         check_points(points, self.data, self.domain)
-        fixed, coefficients = _tracing.constant(points), self._coefficients(theta)
+        return self._taylor(points, self._coefficients(theta), order)
+
+    def taylor_rate(self, points, theta=0.0, order=1):
+        """Return the derivative with respect to theta of what `taylor` returns.
+
+        The image is linear in its coefficients, so this is the spline of their derivative.
+
+        Parameters
+        ----------
+        points, theta, order
+            As for `taylor`.
+
+        Returns
+        -------
+        dict
+            As `taylor`, per pixel⁴.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `taylor`.
+        """
+        check_order(order)
+        check_points(points, self.data, self.domain)
+        theta = check_theta(theta)
+        if not torch.is_tensor(theta):
+            theta = torch.as_tensor(theta, dtype=self.data.dtype, device=self.data.device)
+        _, rate = jvp(self._solve, (theta,), (torch.ones_like(theta),))
+        return self._taylor(points, rate, order)
+
+    def _taylor(self, points, coefficients, order):
+        fixed = _tracing.constant(points)
         with _tracing.outside_transforms(fixed, coefficients):
             return local_taylor(coefficients, fixed, self.domain, order)
 

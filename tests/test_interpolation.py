@@ -555,6 +555,13 @@ def test_bad_theta_is_named(theta, error, words):
         random_image(DOMAINS[1]).coefficients(theta)
 
 
+def test_rate_of_the_taylor_terms_in_theta():
+    image, points = random_image(DOMAINS[1]), random_points(DOMAINS[1])
+    ahead, behind = (image.taylor(points, 0.3 + sign * 1e-5, order=2) for sign in (1, -1))
+    for a, rate in image.taylor_rate(points, 0.3, order=2).items():
+        torch.testing.assert_close(rate, (ahead[a] - behind[a]) / 2e-5, rtol=1e-6, atol=1e-7)
+
+
 def test_bad_order_is_named():
     for order in (4, -1, 1.0):
         with pytest.raises(ValueError, match=f"order must be 0, 1, 2 or 3; got {order}"):

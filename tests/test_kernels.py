@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from regtools import _compiled, _kernels
 from regtools.domain import Domain
@@ -180,6 +181,7 @@ BATCHED_OR_TRACED = {
     "vmap over theta": lambda image, x: vmap(lambda t: image(x, t))(
         torch.tensor([0.3, 0.4], dtype=x.dtype)
     ),
+    "four derivatives": lambda image, x: jacfwd(jacfwd(jacfwd(jacfwd(total(image)))))(x[:1]),
     "data": lambda image, x: jacrev(lambda data: SplineImage(data, image.domain)(x, 0.3))(
         image.data
     ),
@@ -213,6 +215,15 @@ def test_path_taken_and_result(domain, function, path, taken, on_torch):
     assert expected.abs().max() > 0
     atol = 1e-12 * max(1.0, expected.abs().max().item())
     torch.testing.assert_close(ours, expected, rtol=0, atol=atol)
+
+
+def test_program_that_is_recorded_takes_the_torch_path(taken):
+    domain = DOMAINS[0]
+    image = SplineImage(random_coefficients(domain), domain)
+    points = domain.cell_centers()
+    program = make_fx(image)(points)
+    assert taken == ["torch"]
+    torch.testing.assert_close(program(points + 0.1), image(points + 0.1), rtol=0, atol=1e-12)
 
 
 def test_one_axis_and_few_cells_take_the_torch_path(taken):

@@ -27,9 +27,9 @@ def pair_problem(name, m=32):
 def test_every_combination_reaches_the_minimum_of_the_last_scale(corrector, predictor):
     problem = two_blobs()
     w0 = problem.transform.identity()
-    path = predictor_corrector(problem, THETAS, w0, corrector, predictor, gtol=1e-8)
+    path = predictor_corrector(problem, THETAS, w0, corrector, predictor)
     assert path.success and len(path.steps) == 4
-    alone = newton(problem, THETAS[-1], w0, gtol=1e-8)
+    alone = newton(problem, THETAS[-1], w0)
     torch.testing.assert_close(path.w, alone.w, rtol=0, atol=1e-4)
     used = {step.prediction for step in path.steps[1:]}
     assert used == {Prediction.USED if predictor else Prediction.OFF}
