@@ -20,7 +20,6 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg
 import torch
-from torch.func import jvp
 
 from . import _tracing
 from ._checks import check_data, check_order, check_points, check_theta
@@ -121,11 +120,15 @@ class SplineImage:
                 kept = self._kept = theta, self._solve(theta)
         return kept[1]
 
-    def _solve(self, theta):
-        coefficients = self._spectrum
-        for axis, (_, synthesis, eigenvalues) in enumerate(self._bases):
-            shape = [-1 if k == axis else 1 for k in range(self.domain.dim)]
-            coefficients = coefficients / (1 + theta * eigenvalues).reshape(shape)
+    def _solve(self, theta, rate=False):
+        """Coefficients at `theta`, or their derivative in it."""
+        spectrum, slope = self._spectrum, 0
+        for axis, (_, _, eigenvalues) in enumerate(self._bases):
+            d = eigenvalues.reshape([-1 if k == axis else 1 for k in range(self.domain.dim)])
+            spectrum = spectrum / (1 + theta * d)
+            slope = slope - d / (1 + theta * d)
+        coefficients = spectrum * slope if rate else spectrum
+        for axis, (_, synthesis, _) in enumerate(self._bases):
             coefficients = _apply(synthesis, coefficients, axis)
         return coefficients
 
@@ -218,11 +221,7 @@ class SplineImage:
         """
         check_order(order)
         check_points(points, self.data, self.domain)
-        theta = check_theta(theta)
-        if not torch.is_tensor(theta):
-            theta = torch.as_tensor(theta, dtype=self.data.dtype, device=self.data.device)
-        _, rate = jvp(self._solve, (theta,), (torch.ones_like(theta),))
-        return self._taylor(points, rate, order)
+        return self._taylor(points, self._solve(check_theta(theta), rate=True), order)
 
     def _taylor(self, points, coefficients, order):
         fixed = _tracing.constant(points)

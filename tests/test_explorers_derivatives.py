@@ -1,0 +1,99 @@
+"""The explorer of chapter 2: what it computes, what it says, and that it can show a failure."""
+
+import numpy as np
+import pytest
+import torch
+
+from problems import near_identity, two_blobs
+from regtools.explorers.derivatives import MODELS, STEPS, _power, _scientific, taylor_explorer
+from regtools.registration import Tikhonov
+
+THETA = 0.3
+PROBLEM = two_blobs()
+W = near_identity(PROBLEM.transform)
+V = torch.tensor([0.1, -0.2, 0.1, 0.05, 0.3, -0.2], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def explorer():
+    return taylor_explorer(PROBLEM, W, V, THETA)
+
+
+def loss(t):
+    return PROBLEM.loss(W + t * V, THETA).item()
+
+
+ORDERS = {
+    "gradient": 2,
+    "gradient, 1 % too long": 1,
+    "gradient, exact Hessian": 3,
+    "gradient, 2 ∂rᵀ∂r": 2,
+    "gradient, ∂rᵀ∂r": 2,
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_model_shows_its_order(explorer, model):
+    view = explorer._compute(model=model, step=2.0**-6)
+    assert view.test.order == pytest.approx(ORDERS[model], abs=0.1)
+    assert f"to the power {ORDERS[model]}.0" in explorer._describe(view)
+    assert "2⁻⁶" in explorer._describe(view) and model in explorer._describe(view)
+
+
+def test_line_and_remainder_by_direct_calls(explorer):
+    """The slope and the bend by finite differences, the rest by the loss itself."""
+    t, eps = 2.0**-5, 1e-4
+    slope = (loss(eps) - loss(-eps)) / (2 * eps)
+    bend = (loss(eps) - 2 * loss(0) + loss(-eps)) / eps**2
+    view = explorer._compute(model="gradient, exact Hessian", step=t)
+    change = [loss(t * s) - loss(0) for s in view.positions]
+    np.testing.assert_allclose(view.loss, np.array(change) / (t * abs(slope)), atol=1e-6)
+    predicted = t * view.positions * slope + (t * view.positions) ** 2 / 2 * bend
+    np.testing.assert_allclose(view.predicted, predicted / (t * abs(slope)), atol=1e-5)
+    remainder = abs(loss(t) - loss(0) - t * slope - t**2 / 2 * bend)
+    assert view.remainder == pytest.approx(remainder, rel=0.02)
+    assert view.remainder == view.test.remainders[5]
+
+
+def test_wrong_gradient_is_one_percent_too_long(explorer):
+    right, wrong = (
+        explorer._compute(model=name, step=0.25).predicted
+        for name in ("gradient", "gradient, 1 % too long")
+    )
+    np.testing.assert_allclose(wrong, 1.01 * right)
+
+
+def test_half_matrix_bends_half_as_much(explorer):
+    none, full, half = (
+        explorer._compute(model=name, step=0.25).predicted
+        for name in ("gradient", "gradient, 2 ∂rᵀ∂r", "gradient, ∂rᵀ∂r")
+    )
+    np.testing.assert_allclose(half - none, (full - none) / 2, atol=1e-12)
+    assert abs(full - none).max() > 0.01
+
+
+def test_residual_is_that_of_the_step(explorer):
+    view = explorer._compute(model="gradient", step=1.0)
+    grey = PROBLEM.residual(W + V, THETA) / PROBLEM.domain.cell_volume**0.5
+    torch.testing.assert_close(view.residual.flatten(), grey)
+    assert tuple(view.residual.shape) == PROBLEM.domain.m
+
+
+def test_numbers_in_words():
+    assert (_power(2.0**-45), _power(1.0)) == ("2⁻⁴⁵", "2⁰")
+    assert [_scientific(x) for x in (3.2e-7, 140.0, 0.0)] == ["3·10⁻⁷", "1·10²", "0·10⁰"]
+
+
+def test_rounding_is_reached(explorer):
+    """The smallest steps show noise: a remainder that does not fall any more."""
+    view = explorer._compute(model="gradient", step=STEPS[-1])
+    assert view.remainder > 1e-3 * view.test.remainders[-10]
+    assert abs(view.loss - view.predicted).max() > 1e-3
+
+
+def test_refuses_what_it_cannot_show():
+    with pytest.raises(ValueError, match="orthogonal"):
+        taylor_explorer(PROBLEM, W, torch.zeros_like(W), THETA)
+    pulled = two_blobs(regularizer=Tikhonov(W), lam=1.0)
+    with pytest.raises(ValueError, match="regulariser"):
+        taylor_explorer(pulled, W, V, THETA)
