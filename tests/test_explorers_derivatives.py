@@ -87,7 +87,9 @@ def test_numbers_in_words():
 def test_rounding_is_reached(explorer):
     """The smallest steps show noise: a remainder that does not fall any more."""
     view = explorer._compute(model="gradient", step=STEPS[-1])
-    assert view.remainder > 1e-3 * view.test.remainders[-10]
+    remainders, steps = view.test.remainders, view.test.steps
+    without_rounding = remainders[10] * (steps[-10] / steps[10]) ** 2
+    assert remainders[-10:].max() > 100 * without_rounding  # single ones may be 0 by luck
     assert abs(view.loss - view.predicted).max() > 1e-3
 
 
