@@ -50,6 +50,44 @@ def plot_image(data, domain, ax, title="", vmin=0.0, vmax=255.0):
     return picture
 
 
+def plot_residual(data, domain, ax, title="", largest=150.0):
+    """Show a difference of images: blue below zero, white at zero, red above.
+
+    Parameters
+    ----------
+    data, domain, ax, title
+        As for `plot_image`.
+    largest : float
+        Size of the difference at which the colours end, on both sides.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    picture = plot_image(data, domain, ax, title, vmin=-largest, vmax=largest)
+    picture.set_cmap("RdBu_r")
+    return picture
+
+
+def plot_taylor_test(test, ax, **style):
+    """Draw the remainders of a `TaylorTest` over the steps, with the observed order.
+
+    Parameters
+    ----------
+    test : TaylorTest
+        What `taylor_test` returned.
+    ax : matplotlib.axes.Axes
+        Where to draw, on logarithmic axes.
+    **style
+        Handed to ``ax.loglog``; a ``label`` is completed by the order.
+    """
+    label = f"{style.pop('label', 'remainder')}: $t^{{{test.order:.1f}}}$"
+    shown = test.remainders > 0  # zero has no place on a logarithmic axis
+    ax.loglog(test.steps[shown], test.remainders[shown], ".-", label=label, **style)
+    ax.set(xlabel="step $t$", ylabel="remainder")
+    ax.legend()
+
+
 def plot_profile(x, values, ax, samples=None, **style):
     """Draw grey values along a line, and the pixels they come from as dots.
 

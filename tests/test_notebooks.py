@@ -8,7 +8,15 @@ import copy
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from tools.notebooks import MAX_BYTES, chapters, mismatches, normalised, problems, read
+from tools.notebooks import (
+    MAX_BYTES,
+    chapters,
+    keep_timings,
+    mismatches,
+    normalised,
+    problems,
+    read,
+)
 
 each_chapter = pytest.mark.parametrize("text_half", chapters(), ids=lambda path: path.stem)
 
@@ -110,3 +118,15 @@ def test_live_views_are_dropped_and_the_page_beside_them_stays():
     kept = normalised(live_explorer())
     assert problems(kept) == []
     assert set(kept.cells[0].outputs[0].data) == {"text/html", "image/png"}
+
+
+def timed(source, text, tags=("timing",)):
+    output = new_output("stream", text=text)
+    return new_code_cell(source, outputs=[output], metadata={"tags": list(tags)})
+
+
+def test_measured_times_stay_while_their_source_does():
+    before = new_notebook(cells=[timed("a", "1 s"), timed("b", "2 s"), timed("c", "3", tags=())])
+    after = new_notebook(cells=[timed("a", "9 s"), timed("B", "9 s"), timed("c", "9", tags=())])
+    keep_timings(after, before)
+    assert [cell.outputs[0].text for cell in after.cells] == ["1 s", "9 s", "9"]

@@ -5,9 +5,18 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from regtools.derivatives import TaylorTest
 from regtools.domain import Domain
 from regtools.explorers.image_model import theta_explorer
-from regtools.plotting import STYLE, plain, plot_frequency_response, plot_image, plot_profile
+from regtools.plotting import (
+    STYLE,
+    plain,
+    plot_frequency_response,
+    plot_image,
+    plot_profile,
+    plot_residual,
+    plot_taylor_test,
+)
 
 DOMAIN = Domain((0.0, 4.0, 0.0, 6.0), (20, 30))
 
@@ -65,3 +74,18 @@ def test_theta_explorer_says_what_the_blur_does():
 
 def test_plain_numbers():
     assert [plain(v) for v in (1e4, 17782.8, 0.001, 1.0)] == ["10000", "17800", "0.001", "1"]
+
+
+def test_residual_is_white_at_zero_and_symmetric():
+    picture = plot_residual(torch.zeros(DOMAIN.m), DOMAIN, Figure().add_subplot(), largest=7.0)
+    red, green, blue, _ = picture.to_rgba([[0.0]])[0, 0]
+    assert min(red, green, blue) > 0.95 and picture.get_clim() == (-7.0, 7.0)
+    below, above = picture.to_rgba([[-7.0, 7.0]])[0]
+    assert below[2] > below[0] and above[0] > above[2]
+
+
+def test_taylor_plot_shows_the_order_and_leaves_zeros_out():
+    ax = Figure().add_subplot()
+    plot_taylor_test(TaylorTest(np.array([1.0, 0.1]), np.array([1e-2, 0.0]), 2.0), ax, label="g")
+    assert ax.lines[0].get_xdata().tolist() == [1.0]
+    assert ax.get_legend().get_texts()[0].get_text() == "g: $t^{2.0}$"

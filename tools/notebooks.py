@@ -1,10 +1,11 @@
 """Keep the halves of each chapter together: the text people edit, the notebook with its outputs.
 
-    python tools/notebooks.py execute [NAME ...]   run the .md halves, write the .ipynb halves
+    python tools/notebooks.py execute [--timings] [NAME ...]   run the .md halves, write the .ipynb
     python tools/notebooks.py sync [NAME ...]      let the half saved last overwrite the other
 
 A NAME is a chapter such as 01_image_model; without one, all chapters are taken. Executing twice
-gives the same bytes.
+gives the same bytes: a cell tagged `timing`, whose output no two runs share, keeps the one it has
+while its source stays the same, unless --timings renews it.
 """
 
 import argparse
@@ -57,6 +58,18 @@ def execute(text_half):
         resources={"metadata": {"path": str(text_half.parent)}},
     ).execute()
     return normalised(notebook)
+
+
+def keep_timings(notebook, before):
+    """Give cells tagged `timing` the outputs that the same source has in notebook `before`."""
+    known = {cell.source: cell.outputs for cell in before.cells if _is_timing(cell)}
+    for cell in notebook.cells:
+        if _is_timing(cell):
+            cell.outputs = known.get(cell.source, cell.outputs)
+
+
+def _is_timing(cell):
+    return cell.cell_type == "code" and "timing" in cell.metadata.get("tags", ())
 
 
 def normalised(notebook):
@@ -136,6 +149,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=["execute", "sync"])
+    parser.add_argument("--timings", action="store_true", help="renew measured times too")
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
     for text_half in chapters(arguments.names):
@@ -143,7 +157,11 @@ def main():
             jupytext_cli(["--sync", str(text_half)])
             continue
         print(f"executing {text_half.name}", flush=True)
-        nbformat.write(execute(text_half), text_half.with_suffix(".ipynb"))
+        notebook_half = text_half.with_suffix(".ipynb")
+        notebook = execute(text_half)
+        if notebook_half.exists() and not arguments.timings:
+            keep_timings(notebook, read(notebook_half))
+        nbformat.write(notebook, notebook_half)
 
 
 if __name__ == "__main__":

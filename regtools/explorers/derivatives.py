@@ -7,6 +7,7 @@ import torch
 
 from ..derivatives import TaylorTest, local_model, taylor_test
 from ..explorer import Control, Explorer, Panel
+from ..plotting import plot_residual
 
 STEPS = 2.0 ** -np.arange(46.0)
 """The steps of the Taylor test: from 1 down to where only rounding is left."""
@@ -132,17 +133,7 @@ def taylor_explorer(problem, w, direction, theta=1.0):
         ax.legend(loc="upper left")
 
     def draw_residual(view, ax):
-        (left, bottom), (right, top) = problem.domain.lower, problem.domain.upper
-        ax.imshow(
-            view.residual.detach().cpu().numpy().T,
-            extent=(left, right, bottom, top),
-            origin="lower",
-            cmap="RdBu_r",
-            vmin=-largest,
-            vmax=largest,
-        )
-        ax.set(xticks=[], yticks=[])
-        ax.spines[:].set_visible(False)
+        plot_residual(view.residual, problem.domain, ax, largest=largest)
 
     def describe(view):
         return (

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..explorer import Control, Explorer, Panel
-from ..plotting import plain, plot_image
+from ..plotting import plain, plot_image, plot_residual
 from ..predictor_corrector import Prediction, Step, predictor_corrector
 
 FRACTIONS = np.linspace(-0.8, 1.8, 53)
@@ -94,8 +94,7 @@ def path_explorer(problem, thetas, w0):
         plot_image(scale.moved, domain, ax)
 
     def draw_residual(scale, ax):
-        picture = plot_image(scale.difference, domain, ax, vmin=-LIMIT, vmax=LIMIT)
-        picture.set_cmap("RdBu_r")
+        plot_residual(scale.difference, domain, ax, largest=LIMIT)
 
     def draw_slice(scale, ax):
         ax.plot(FRACTIONS, scale.losses, color="0.6", lw=1.2)
