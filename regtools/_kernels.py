@@ -112,3 +112,40 @@ def _contract(term, weight):
     for i in (1, 2, 3):
         total = torch.addcmul(total, columns[i], weight[i])
     return total
+
+
+def stencil(points, domain):
+    """Return which coefficients enter at each point, and with what weights.
+
+    Parameters
+    ----------
+    points : torch.Tensor
+        Shape ``(n, dim)``, physical units; constants.
+    domain : Domain
+        The box that the coefficients fill.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        Flat indices, shape ``(4 ** dim, n)``, and weights, shape ``(1 + dim, 4 ** dim, n)``: those
+        of the value, then those of the derivative along each axis. Cells outside the array get
+        an index inside and the weight zero.
+    """
+    step = torch.arange(-1, 3, device=points.device)[:, None]
+    index = torch.zeros_like(points[None, :, 0], dtype=torch.long)
+    weights = [torch.ones_like(points[None, :, 0])]
+    for x, lower, h, m in zip(points.unbind(-1), domain.lower, domain.h, domain.m, strict=True):
+        u = ((x - lower) / h - 0.5).clamp(-3, m + 1.5)
+        first = u.floor()
+        cells = first.long() + step
+        inside = (cells >= 0) & (cells < m)
+        index = _outer(torch.add, index * m, cells.clamp(0, m - 1))
+        value, slope = _weights(u - first, 1) * inside
+        along = _outer(torch.mul, weights[0], slope / h)
+        weights = [_outer(torch.mul, weight, value) for weight in weights] + [along]
+    return index, torch.stack(weights)
+
+
+def _outer(combine, a, b):
+    """Combine every row of `a` with every row of `b`."""
+    return combine(a[:, None], b[None]).flatten(0, 1)

@@ -164,6 +164,45 @@ def load(name, m=None):
     return _load_real(name, m)
 
 
+def random_maps(domain, seeds, scales=(0.95, 1.3), angles=(0.0, 45.0)):
+    """Return random affine maps about the centre of a box, as the paper draws them.
+
+    Parameters
+    ----------
+    domain : Domain
+        A box with two axes.
+    seeds : sequence of int
+        One map for each: NumPy's legacy generator draws two scales, then one angle.
+    scales, angles : pair of float
+        Lowest and highest scale along each axis, and angle in degrees.
+
+    Returns
+    -------
+    torch.Tensor
+        Blocks ``[A row by row, b]``, one a seed: A turns what has been scaled, and b keeps the
+        centre where it is.
+
+    Raises
+    ------
+    ValueError
+        If `domain` does not have two axes.
+
+    References
+    ----------
+    Paper, section 4.3, with seeds 2, 3, 4.
+    """
+    if domain.dim != 2:
+        raise ValueError(f"domain must have 2 axes; got {domain.dim}")
+    centre, blocks = np.add(domain.lower, domain.upper) / 2, []
+    for seed in seeds:
+        generator = np.random.RandomState(seed)
+        scale, angle = generator.uniform(*scales, 2), np.radians(generator.uniform(*angles))
+        turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        matrix = turn @ np.diag(scale)
+        blocks += [matrix.ravel(), centre - matrix @ centre]
+    return torch.from_numpy(np.concatenate(blocks))
+
+
 def _check_m(m):
     allowed = "a whole number or a pair of whole numbers, each at least 4"
     try:

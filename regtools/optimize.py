@@ -20,6 +20,8 @@ class Status(enum.Enum):
     NO_OVERLAP = "no overlap"
     NOT_FINITE = "not finite"
     STOPPED = "stopped"
+    DONE = "all iterations done"
+    BREAKDOWN = "breakdown"
 
 
 ADVICE = {
@@ -40,6 +42,11 @@ ADVICE = {
         "Check the data, or add a regularizer that bounds w."
     ),
     Status.STOPPED: "Interrupted; the best point so far is returned.",
+    Status.DONE: "As many as were asked for.",
+    Status.BREAKDOWN: (
+        "The matrix is not positive definite, or not finite, along a search direction; the last "
+        "good iterate is returned. Check A, and that it is symmetric."
+    ),
 }
 
 

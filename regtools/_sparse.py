@@ -1,0 +1,94 @@
+"""Sparse matrices whose rows share one width: merged once, refilled with many values."""
+
+import warnings
+
+import torch
+
+
+class RowPattern:
+    """Where the entries of a matrix stand, given column indices row by row, with repetitions.
+
+    Parameters
+    ----------
+    columns : torch.Tensor
+        Shape ``(n_rows, width)``: entries that share row and column are added.
+    n_columns : int
+        Width of the matrix.
+    """
+
+    def __init__(self, columns, n_columns):
+        n_rows, self._width = columns.shape
+        self.shape = n_rows, n_columns
+        columns, self._order = columns.sort(dim=1)
+        first = torch.ones_like(columns, dtype=torch.bool)
+        first[:, 1:] = columns[:, 1:] != columns[:, :-1]
+        self._slot = first.flatten().cumsum(0) - 1
+        self._columns = columns[first]
+        self._rows = torch.arange(n_rows, device=columns.device).repeat_interleave(first.sum(1))
+        self._starts = _starts(first.sum(1))
+
+    def merged(self, values):
+        """Add up `values`, shape ``(n_rows, width)``, entry by entry of the matrix."""
+        sums = values.new_zeros(len(self._columns))
+        return sums.index_add_(0, self._slot, values.gather(1, self._order).flatten())
+
+    def matrix(self, *merged):
+        """Return the matrices of some merged values, stacked vertically."""
+        return _csr(self._starts, self._columns, merged, self.shape)
+
+    def transposed(self, *merged, block=None):
+        """Return their transposes, stacked vertically.
+
+        With `block`, each matrix is first cut into groups of so many rows, and the transpose of
+        every group is stacked: the columns of the result are still all rows of the matrix.
+        """
+        n_rows, n_columns = self.shape
+        group = 0 if block is None else self._rows // block * n_columns
+        tall = n_columns * (1 if block is None else n_rows // block)
+        return _transpose(self._columns + group, self._rows, merged, (tall, n_rows))
+
+
+def fixed_width(columns, values, n_columns):
+    """Return matrices with rows of one width, stacked vertically, and the transpose of the stack.
+
+    Parameters
+    ----------
+    columns : list of torch.Tensor
+        For each matrix the column indices, shape ``(n_rows, width)``.
+    values : list of torch.Tensor
+        For each matrix the entries of every row, shape ``(width,)``.
+    n_columns : int
+        Width of the matrices.
+    """
+    counts = torch.cat([c.new_full(c.shape[:1], c.shape[1]) for c in columns])
+    entries = torch.cat([v.expand(c.shape).flatten() for c, v in zip(columns, values, strict=True)])
+    columns = torch.cat([c.flatten() for c in columns])
+    rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+    matrix = _csr(_starts(counts), columns, [entries], (len(counts), n_columns))
+    return matrix, _transpose(columns, rows, [entries], (n_columns, len(counts)))
+
+
+def _transpose(key, rows, values, shape):
+    """Return matrices, stacked, whose row of each entry is `key` and whose column is in `rows`."""
+    key, order = key.sort(stable=True)
+    starts = _starts(torch.bincount(key, minlength=shape[0]))
+    return _csr(starts, rows[order], [part[order] for part in values], shape)
+
+
+def _starts(counts):
+    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+
+
+def _csr(starts, columns, values, shape):
+    copies, n_entries = len(values), len(columns)
+    offsets = torch.arange(copies, device=starts.device)[:, None] * n_entries
+    starts = torch.cat([(starts[:-1] + offsets).flatten(), starts[-1:] * copies])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
+        return torch.sparse_csr_tensor(
+            starts.int(),
+            columns.repeat(copies).int(),
+            torch.cat(list(values)),
+            size=(copies * shape[0], shape[1]),
+            check_invariants=False,
+        )

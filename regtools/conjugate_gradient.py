@@ -1,0 +1,282 @@
+r"""Conjugate gradients for :math:`A x = b`, and the rules for differentiating them.
+
+With A symmetric positive definite, iterate k minimises the error in the A-norm over the Krylov
+space :math:`x_0 + \mathrm{span}\{r_0, A r_0, \dots, A^{k-1} r_0\}`. The step sizes depend on the
+data, so :math:`x_k` is *not* linear in b, although :math:`A^{-1} b` is.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from . import _tracing
+from .optimize import ADVICE, Status
+
+
+@dataclass(frozen=True)
+class CGResult:
+    """What `conjugate_gradient` returns.
+
+    Attributes
+    ----------
+    x : torch.Tensor
+        The last iterate, shape of `b`.
+    residual_norm, tolerance : float
+        Both sides of the stopping test ‖b − A x‖ ≤ tol ‖b‖, the residual as the recurrence has
+        it; of the column that is worst, if there are several.
+    n_iter : int
+        Iterations done.
+    success : bool
+        Whether the test was met, or as many iterations were done as were asked for.
+    status : Status
+        How it ended.
+    message : str
+        The same in words, with advice.
+    """
+
+    x: torch.Tensor
+    residual_norm: float
+    tolerance: float
+    n_iter: int
+    success: bool
+    status: Status
+    message: str
+
+
+def conjugate_gradient(A, b, x0=None, n_iter=None, tol=None, columns=False):
+    r"""Solve :math:`A x = b` with A symmetric positive definite.
+
+    Works under the transforms of `torch.func`: the loop is differentiated as it runs.
+
+    Parameters
+    ----------
+    A : callable or torch.Tensor
+        ``A(x)`` with the shape of `x`, or a square matrix.
+    b : torch.Tensor
+        Any shape: the whole tensor is one vector, unless `columns`.
+    x0 : torch.Tensor, optional
+        Start, shape of `b`; zero by default.
+    n_iter : int, optional
+        Most iterations, 10 per unknown by default.
+    tol : float, optional
+        Stop when ‖b − A x‖ ≤ tol ‖b‖. If only `n_iter` is given, exactly so many iterations are
+        done (fewer if nothing is left to do), which counts as success; if neither is given,
+        1e-10.
+    columns : bool
+        Whether the last axis of `b` numbers independent systems with one A. They advance
+        together, each with its own step sizes.
+
+    Returns
+    -------
+    CGResult
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `b` is not a floating-point tensor, `x0` or the matrix does not fit, `n_iter` is below
+        1, or `tol` is negative.
+
+    References
+    ----------
+    Hestenes and Stiefel (1952); Nocedal and Wright, *Numerical Optimization* (2006), algorithm
+    5.2.
+    """
+    apply, n_iter, tol, exactly = _check(A, b, x0, n_iter, tol)
+    axes = tuple(range(b.ndim - columns))
+    unknowns = b.numel() // b.shape[-1] if columns else b.numel()
+    n_iter = 10 * unknowns if n_iter is None else n_iter
+    x = torch.zeros_like(b) if x0 is None else x0
+    r = b if x0 is None else b - apply(x0)
+    rr, bb = _dot(r, r, axes), _dot(b, b, axes)
+    # Relative to b, or to the start where b is zero; below the floor rounding leaves nothing to do.
+    limit = torch.where(bb > 0, bb, rr) * max(tol, _floor(b.dtype)) ** 2
+    p, k = r, 0
+    active, broken = rr > limit, torch.zeros_like(rr, dtype=torch.bool)
+    while k < n_iter and _any(active):
+        Ap = apply(p)
+        pAp = _dot(p, Ap, axes)
+        good = active & (pAp > 0) & torch.isfinite(pAp)
+        broken, active = broken | (active & ~good), good
+        if not _any(active):
+            break
+        # A column that is done keeps its x: its step is zero, and no division by zero arises.
+        alpha = torch.where(active, rr, 0) / torch.where(active, pAp, 1)
+        x, r = x + alpha * p, r - alpha * Ap
+        rr_new = _dot(r, r, axes)
+        beta = torch.where(active, rr_new, 0) / torch.where(active, rr, 1)
+        p, rr, k = r + beta * p, rr_new, k + 1
+        active = active & (rr > limit)
+    return _result(x, rr, limit, k, active, broken, exactly)
+
+
+def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
+    r"""Run CG and carry its exact derivatives along, all directions as one block.
+
+    Every recurrence is differentiated by hand, so that memory depends neither on the number of
+    iterations nor on a record of them. A tangent costs one more column in the product with A.
+
+    Parameters
+    ----------
+    jvp : callable
+        Takes a block ``[x, dx_1, …, dx_p]`` along its last axis and returns
+        ``[A x, d_1(A x), …]`` with :math:`d_k (A x) = (d_k A)\,x + A\,dx_k`.
+    b : torch.Tensor
+        Right-hand side.
+    db : torch.Tensor
+        Its derivatives, with one axis more, of length p.
+    n_iter : int
+        Iterations, exactly; fewer if the residual vanishes.
+    x0 : torch.Tensor, optional
+        Start, a constant; zero by default.
+    skip : int
+        For study: the first `skip` iterations are taken as constants and the recurrence goes on
+        from there. (To restart instead, as published, hand over their result as `x0`.)
+    frozen : bool
+        For study: take the step sizes as constants.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        x, and dx with one axis more.
+
+    References
+    ----------
+    Gratton, Titley-Peloquin, Toint and Tshimanga (2014); Christianson (2018).
+    """
+    axes = tuple(range(b.ndim))
+    X = torch.zeros_like(torch.cat([b[..., None], db], dim=-1))
+    if x0 is not None:
+        X[..., 0] = x0
+    R = torch.cat([b[..., None], db], dim=-1)
+    R = R - jvp(X) if x0 is not None else R
+    if skip:
+        R[..., 1:] = 0
+    rr = _dual_dot(R, R, axes)
+    limit = float(_dot(b, b, axes)) * _floor(b.dtype) ** 2
+    P = R.clone()
+    for k in range(n_iter):
+        if not rr[0] > limit:
+            break
+        AP = jvp(P)
+        if k < skip:
+            AP[..., 1:] = 0
+        alpha = _dual_ratio(rr, _dual_dot(P, AP, axes))
+        alpha = _constant(alpha) if frozen or k < skip else alpha
+        X = X + _dual_scale(alpha, P)
+        R = R - _dual_scale(alpha, AP)
+        rr_new = _dual_dot(R, R, axes)
+        beta = _dual_ratio(rr_new, rr)
+        beta = _constant(beta) if frozen or k < skip else beta
+        P, rr = R + _dual_scale(beta, P), rr_new
+    return X[..., 0], X[..., 1:]
+
+
+# A dual number is a value followed by its derivatives, along the last axis.
+
+
+def _dual_dot(u, v, axes):
+    product = (u[..., :1] * v).sum(axes)
+    other = product if u is v else (v[..., :1] * u).sum(axes)
+    return torch.cat([product[:1], product[1:] + other[1:]])
+
+
+def _dual_ratio(a, b):
+    value = a[:1] / b[:1]
+    return torch.cat([value, (a[1:] - value * b[1:]) / b[:1]])
+
+
+def _dual_scale(number, u):
+    scaled = number[0] * u
+    scaled[..., 1:] += number[1:] * u[..., :1]
+    return scaled
+
+
+def _constant(number):
+    return torch.cat([number[:1], torch.zeros_like(number[1:])])
+
+
+def _dot(u, v, axes):
+    return (u * v).sum(axes)
+
+
+def _floor(dtype):
+    """Relative residual below which the iterates no longer change."""
+    return torch.finfo(dtype).eps ** 2
+
+
+def _any(mask):
+    """Whether any entry is true, seen through every transform."""
+    return bool(_tracing.values(mask).any())
+
+
+def _check(A, b, x0, n_iter, tol):
+    if not torch.is_tensor(b) or not b.is_floating_point():
+        raise TypeError(
+            f"b must be a floating-point tensor; got {b.dtype if torch.is_tensor(b) else type(b)}"
+        )
+    if not _tracing.records_program() and not bool(torch.isfinite(_tracing.values(b)).all()):
+        raise ValueError("b must be finite; some entries are not")
+    if x0 is not None and (not torch.is_tensor(x0) or x0.shape != b.shape):
+        shape = tuple(x0.shape) if torch.is_tensor(x0) else type(x0).__name__
+        raise ValueError(f"x0 must have the shape of b, {tuple(b.shape)}; got {shape}")
+    if torch.is_tensor(A):
+        if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[1] != b.shape[0]:
+            raise ValueError(
+                f"A must be a square matrix that fits b of shape {tuple(b.shape)}; "
+                f"got {tuple(A.shape)}"
+            )
+        matrix = A
+
+        def A(x):
+            return matrix @ x
+
+    elif not callable(A):
+        raise TypeError(f"A must be a function or a matrix; got {type(A).__name__}")
+    check_n_iter(n_iter, "n_iter")
+    if tol is not None and not tol >= 0:
+        raise ValueError(f"tol must be at least 0; got {tol}")
+    exactly = tol is None and n_iter is not None
+    return A, n_iter, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
+
+
+def check_n_iter(n_iter, name):
+    """Raise unless `n_iter` is None or a whole number from 1."""
+    if n_iter is None:
+        return
+    if isinstance(n_iter, bool) or not isinstance(n_iter, int) or n_iter < 1:
+        raise ValueError(f"{name} must be a whole number from 1, or None; got {n_iter!r}")
+
+
+def check_positive(name, value):
+    """Raise unless `value` is a finite number above 0."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not (number and math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
+
+
+def _result(x, rr, limit, n_iter, active, broken, exactly):
+    rr, limit = _tracing.values(rr).flatten(), _tracing.values(limit).flatten()
+    if _any(broken):
+        status = Status.BREAKDOWN
+    elif not _any(active):
+        status = Status.CONVERGED
+    else:
+        status = Status.DONE if exactly else Status.MAX_ITERATIONS
+    advice = ADVICE[status]
+    if status is Status.CONVERGED:
+        advice = "The residual is below its tolerance."
+    elif status is Status.MAX_ITERATIONS:
+        advice = "The residual is still above its tolerance; raise n_iter or tol."
+    worst = int((rr - limit).argmax())
+    norm, tolerance = float(rr[worst].sqrt()), float(limit[worst].sqrt())
+    return CGResult(
+        x=x,
+        residual_norm=norm,
+        tolerance=tolerance,
+        n_iter=n_iter,
+        success=status in (Status.CONVERGED, Status.DONE),
+        status=status,
+        message=f"{status.value} after {n_iter} iterations: |residual| = {norm:.3e}, "
+        f"tolerance {tolerance:.3e}. {advice}",
+    )
