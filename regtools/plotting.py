@@ -135,3 +135,34 @@ def plot_frequency_response(theta, ax, **style):
 def plain(value):
     """Write a number with three significant digits and no exponent."""
     return np.format_float_positional(value, precision=3, fractional=False, trim="-")
+
+
+RULES = {
+    "unrolled": {"color": "C3", "ls": "-.", "label": "all CG iterations"},
+    "implicit": {"color": "C0", "ls": "-", "label": "implicit"},
+    "kaufman": {"color": "C2", "ls": "--", "label": "Kaufman"},
+    "none": {"color": "C1", "ls": ":", "label": "none"},
+}
+"""One line style for each way to differentiate the projection, the same in all chapters."""
+
+
+def plot_runs(runs, ax, value="loss", over="iteration"):
+    """Draw how runs of `varpro` went, relative to where they started.
+
+    Parameters
+    ----------
+    runs : dict
+        `VarProResult` by name; the names in `RULES` have their own style.
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    value : {"loss", "gradient_norm"}
+        What to draw, on a logarithmic axis, 1 at the start.
+    over : {"iteration", "n_iter_cg"}
+        Along which count: accepted steps, or CG iterations spent.
+    """
+    for name, run in runs.items():
+        along = [getattr(state, over) for state in run.history]
+        values = np.array([getattr(state, value) for state in run.history])
+        ax.semilogy(along, values / values[0], **RULES.get(name, {"label": name}))
+    words = {"iteration": "Gauss–Newton step", "n_iter_cg": "CG iterations spent"}
+    ax.set(xlabel=words[over], ylabel=f"relative {value.replace('_', ' ')}")

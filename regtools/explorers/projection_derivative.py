@@ -1,0 +1,5 @@
+"""The explorer of chapter 6."""
+
+
+def rule_explorer():
+    raise NotImplementedError

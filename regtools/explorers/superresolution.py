@@ -1,0 +1,5 @@
+"""The explorer of chapter 5."""
+
+
+def superresolution_explorer():
+    raise NotImplementedError
