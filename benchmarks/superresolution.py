@@ -1,0 +1,168 @@
+"""What does super-resolution cost? Jacobians against the objective, memory, growth with size.
+
+    python benchmarks/superresolution.py
+
+Runs on the paper's image where REGTOOLS_DATA names its folder, else on the drawn hand. Ratios come
+from interleaved rounds in one run; each memory figure is the peak of a whole process of its own,
+Python and torch included. One thread, float64.
+"""
+
+import itertools
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import psutil
+import torch
+from derivatives import TRIM
+from timing import ratio, side_by_side
+
+import regtools
+from regtools.projection import Projection
+from regtools.superresolution import SuperResolutionProblem, register_frames, simulate_frames
+from regtools.varpro import varpro
+
+NAME = "hands" if os.environ.get("REGTOOLS_DATA") else "hands-phantom"
+RULES = ("none", "kaufman", "implicit", "unrolled")
+SIZES = [(20, 2, 4), (32, 4, 16), (64, 4, 16), (128, 4, 16), (256, 4, 16)]  # pixels, factor, frames
+
+
+def make(m, factor, n_frames):
+    """The paper's test problem, or a larger one of its kind, with a start over scales."""
+    pair = regtools.load(NAME, m)
+    w = regtools.random_maps(pair.domain, range(2, 1 + n_frames))
+    frames = simulate_frames(pair.reference, pair.domain, factor, w)
+    problem = SuperResolutionProblem(frames, pair.domain, factor, lam=1e-2)
+    return problem, register_frames(frames, pair.domain), pair.reference
+
+
+def peak():
+    """Largest resident size of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def resident():
+    """Resident size now, MB, without what the allocator keeps for later."""
+    if TRIM is not None:
+        TRIM(0)
+    return psutil.Process().memory_info().rss / 2**20
+
+
+def run(m=20, factor=2, n_frames=4, repeats=1, **options):
+    """Run `varpro` in this process; print what it took as JSON."""
+    problem, w0, image = make(m, factor, n_frames)
+    tol = options.get("tol_cg", 1e-8)
+    projections, memory = [], []
+    if options.get("n_iter_cg") is None:
+        for _ in range(3):
+            begin = time.perf_counter()
+            problem.project(problem.operator(w0), None, tol)
+            projections.append(time.perf_counter() - begin)
+    marks = [time.perf_counter()]
+
+    def watch(state):
+        marks.append(time.perf_counter())
+        memory.append(resident())
+
+    for _ in range(repeats):
+        result = varpro(problem, w0, callback=watch, gtol=1e-14, **options)
+    steps = [b - a for a, b in itertools.pairwise(marks)]
+    json.dump(
+        {
+            "seconds": marks[-1] - marks[0],
+            "step": statistics.median(steps),
+            "projection": statistics.median(projections) if projections else None,
+            "n_steps": len(steps),
+            "peak": peak(),
+            "memory": [memory[min(4, len(memory) - 1)], memory[-1]],
+            "error": float((result.image - image).norm() / image.norm()),
+            "status": result.status.value,
+        },
+        sys.stdout,
+    )
+
+
+def in_process(**options):
+    """Call `run` in a process of its own."""
+    command = [sys.executable, __file__, json.dumps(options)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def jacobian_ratios():
+    """Time one Jacobian by each rule against one evaluation of the objective, 200 iterations."""
+    problem, w0, _ = make(20, 2, 4)
+
+    def objective():
+        operator = problem.operator(w0)
+        image = Projection(problem, "none", 200).project(operator).image
+        return (operator(image) - problem.target).square().sum()
+
+    functions = {"objective": objective}
+    for rule in RULES:
+        projection, operator = Projection(problem, rule, 200), problem.operator(w0)
+        projected = projection.project(operator)
+
+        def jacobian(projection=projection, operator=operator, projected=projected):
+            vars(operator).pop("_tangents", None)  # each Jacobian builds its own
+            return projection.linearize(operator, projected)[1]
+
+        functions[rule] = jacobian
+    seconds = side_by_side(functions, rounds=30)
+    return {rule: ratio(seconds, rule, "objective") for rule in RULES}
+
+
+def main():
+    torch.set_num_threads(1)
+    print(f"image: {NAME}")
+    print("\n20 × 20, 18 parameters, 200 CG iterations: one Jacobian / one objective evaluation")
+    most = {"none": 3, "kaufman": 3, "implicit": 3, "unrolled": 6}
+    for rule, factor in jacobian_ratios().items():
+        print(f"  {rule:9s} {factor:5.2f}   (at most {most[rule]}; paper: 6 to 10)")
+
+    print("\n20 × 20, ten steps, exact projections: the whole process")
+    for rule in RULES:
+        one = in_process(derivative=rule, max_iter=10)
+        print(
+            f"  {rule:9s} {one['seconds']:5.1f} s, peak {one['peak']:4.0f} MB, "
+            f"relative error {100 * one['error']:.1f} %"
+        )
+
+    print("\n20 × 20, memory in use, MB, after step 5 and at the end")
+    for label, options in [
+        ("100 steps, none", {"derivative": "none", "max_iter": 100}),
+        ("ten times 10 steps, unrolled", {"derivative": "unrolled", "max_iter": 10, "repeats": 10}),
+    ]:
+        one = in_process(**options)
+        print(
+            f"  {label:30s} {one['memory'][0]:.1f}, {one['memory'][1]:.1f} ({one['n_steps']} steps)"
+        )
+    print("20 × 20, 5 steps unrolled, peak of the process over the number of CG iterations")
+    for count in (25, 100, 400, 1600):
+        one = in_process(derivative="unrolled", max_iter=5, n_iter_cg=count)
+        print(f"  {count:5d} {one['peak']:6.0f} MB")
+
+    print(
+        "\nten steps by Kaufman's rule, tolerance 1e-6; 20² has 4 frames and k = 2, others 16, k = 4"
+    )
+    print("  size   parameters      total   step/projection    peak   relative error")
+    for m, factor, n_frames in SIZES:
+        one = in_process(
+            m=m, factor=factor, n_frames=n_frames, derivative="kaufman", max_iter=10, tol_cg=1e-6
+        )
+        print(
+            f"  {m:3d}²  {6 * (n_frames - 1):6d} {one['seconds']:14.1f} s "
+            f"{one['step'] / one['projection']:12.1f} {one['peak']:12.0f} MB "
+            f"{100 * one['error']:10.1f} %"
+        )
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        torch.set_num_threads(1)
+        run(**json.loads(sys.argv[1]))
+    else:
+        main()
