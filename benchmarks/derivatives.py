@@ -26,6 +26,10 @@ from regtools.transforms import Affine, NeuralODE
 
 THETA = 1.0
 TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
+TRANSFORMS = [  # parameters, map, rounds of measurement
+    (6, lambda domain: Affine(2), 60),
+    (50, lambda domain: NeuralODE(2, domain=domain), 15),
+]
 PAPER = {6: (2.5, 5.7, 11), 50: (2.7, 24, 17)}  # Table 1: gradient, Hessian, Jacobian
 
 
@@ -78,14 +82,14 @@ class Textbook:
         return self.residual(w).square().sum()
 
 
-def pair_problem(m, transform_of):
-    pair = regtools.load("hands-phantom", m)
+def pair_problem(m, transform_of, name="hands-phantom"):
+    pair = regtools.load(name, m)
     images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
     return RegistrationProblem(*images, transform_of(pair.domain))
 
 
-def measure(transform_of, rounds):
-    problem = pair_problem(32, transform_of)
+def measure(transform_of, rounds, name="hands-phantom"):
+    problem = pair_problem(32, transform_of, name)
     book = Textbook(problem)
     w = problem.transform.identity()
     w = w + 0.02 * torch.randn(len(w), dtype=w.dtype, generator=torch.Generator().manual_seed(0))
@@ -119,12 +123,8 @@ def main():
         50: [("Newton", "textbook Hessian", 3), ("Jacobian", "textbook Jacobian", 3)],
     }
     most = {6: (2.5, 4, 5), 50: (None, None, None)}
-    for transform_of, rounds in [
-        (lambda domain: Affine(2), 60),
-        (lambda domain: NeuralODE(2, domain=domain), 15),
-    ]:
+    for p, transform_of, rounds in TRANSFORMS:
         seconds = measure(transform_of, rounds)
-        p = 6 if rounds == 60 else 50
         print(f"\n{p} parameters, 32 × 32, milliseconds (median):")
         for name in ("loss", "gradient", "Newton", "forward", "Jacobian"):
             old = f"textbook {name}"

@@ -7,6 +7,7 @@ data, so :math:`x_k` is *not* linear in b, although :math:`A^{-1} b` is.
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 
@@ -74,15 +75,15 @@ def conjugate_gradient(A, b, x0=None, n_iter=None, tol=None, columns=False):
     Raises
     ------
     ValueError, TypeError
-        If `b` is not a floating-point tensor, `x0` or the matrix does not fit, `n_iter` is below
-        1, or `tol` is negative.
+        If `b` is not a finite floating-point tensor, `x0` or the matrix does not fit, A changes
+        the shape, `n_iter` is below 1, or `tol` is negative.
 
     References
     ----------
     Hestenes and Stiefel (1952); Nocedal and Wright, *Numerical Optimization* (2006), algorithm
     5.2.
     """
-    apply, n_iter, tol, exactly = _check(A, b, x0, n_iter, tol)
+    apply, n_iter, tol, exactly = _check(A, b, x0, n_iter, tol, columns)
     axes = tuple(range(b.ndim - columns))
     unknowns = b.numel() // b.shape[-1] if columns else b.numel()
     n_iter = 10 * unknowns if n_iter is None else n_iter
@@ -107,6 +108,7 @@ def conjugate_gradient(A, b, x0=None, n_iter=None, tol=None, columns=False):
         beta = torch.where(active, rr_new, 0) / torch.where(active, rr, 1)
         p, rr, k = r + beta * p, rr_new, k + 1
         active = active & (rr > limit)
+    broken = broken | ~torch.isfinite(rr + limit)  # a start that is not finite, an overflow
     return _result(x, rr, limit, k, active, broken, exactly)
 
 
@@ -210,41 +212,50 @@ def _any(mask):
     return bool(_tracing.values(mask).any())
 
 
-def _check(A, b, x0, n_iter, tol):
+def _check(A, b, x0, n_iter, tol, columns):
     if not torch.is_tensor(b) or not b.is_floating_point():
         raise TypeError(
             f"b must be a floating-point tensor; got {b.dtype if torch.is_tensor(b) else type(b)}"
         )
     if not _tracing.records_program() and not bool(torch.isfinite(_tracing.values(b)).all()):
         raise ValueError("b must be finite; some entries are not")
-    if x0 is not None and (not torch.is_tensor(x0) or x0.shape != b.shape):
-        shape = tuple(x0.shape) if torch.is_tensor(x0) else type(x0).__name__
-        raise ValueError(f"x0 must have the shape of b, {tuple(b.shape)}; got {shape}")
+    if columns and b.ndim < 2:
+        raise ValueError(f"b must have at least 2 axes if columns are given; got {b.ndim}")
+    if x0 is not None and (not torch.is_tensor(x0) or x0.dtype != b.dtype):
+        kind = x0.dtype if torch.is_tensor(x0) else type(x0).__name__
+        raise TypeError(f"x0 must be a tensor of the dtype of b, {b.dtype}; got {kind}")
+    if x0 is not None and x0.shape != b.shape:
+        shapes = f"{tuple(b.shape)}; got {tuple(x0.shape)}"
+        raise ValueError(f"x0 must have the shape of b, {shapes}")
     if torch.is_tensor(A):
-        if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[1] != b.shape[0]:
+        if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[1:] != b.shape[:1]:
             raise ValueError(
                 f"A must be a square matrix that fits b of shape {tuple(b.shape)}; "
                 f"got {tuple(A.shape)}"
             )
-        matrix = A
-
-        def A(x):
-            return matrix @ x
-
+        if A.dtype != b.dtype:
+            raise TypeError(f"A must have the dtype of b, {b.dtype}; got {A.dtype}")
     elif not callable(A):
         raise TypeError(f"A must be a function or a matrix; got {type(A).__name__}")
+
+    def apply(x):
+        product = A @ x if torch.is_tensor(A) else A(x)
+        if product.shape != x.shape:
+            raise ValueError(f"A must keep the shape {tuple(x.shape)}; got {tuple(product.shape)}")
+        return product
+
     check_n_iter(n_iter, "n_iter")
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol must be at least 0; got {tol}")
     exactly = tol is None and n_iter is not None
-    return A, n_iter, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
+    return apply, n_iter, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
 
 
 def check_n_iter(n_iter, name):
     """Raise unless `n_iter` is None or a whole number from 1."""
     if n_iter is None:
         return
-    if isinstance(n_iter, bool) or not isinstance(n_iter, int) or n_iter < 1:
+    if isinstance(n_iter, bool) or not isinstance(n_iter, Integral) or n_iter < 1:
         raise ValueError(f"{name} must be a whole number from 1, or None; got {n_iter!r}")
 
 

@@ -11,6 +11,7 @@ The rules here differ in what they do about the second term.
 """
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import torch
 
@@ -96,10 +97,11 @@ class Unrolled:
 
     def counts(self, n_iter):
         """Return how many of `n_iter` iterations come before, in and after differentiation."""
+        # Of the decimal number: in floating point 0.07 * 150 is above one half, 0.29 * 750 below.
         if self.first is not None:
-            inside = round(self.first * n_iter)
+            inside = round(Fraction(str(self.first)) * n_iter)
             return 0, inside, n_iter - inside
-        inside = round((1.0 if self.last is None else self.last) * n_iter)
+        inside = n_iter if self.last is None else round(Fraction(str(self.last)) * n_iter)
         return n_iter - inside, inside, 0
 
     def whole(self, n_iter):
@@ -208,9 +210,13 @@ class Projection:
 
         For Kaufman's rule it solves the tangent equations without the term (∂A)ᵀr.
         """
+        return self.tangents(operator, projected)[0]
+
+    def tangents(self, operator, projected):
+        """Return `image_derivative`, and how many CG iterations it took."""
         problem, rule, image = self.problem, self.rule, projected.image
         if isinstance(rule, NoDerivative):
-            return image.new_zeros(*image.shape, problem.n_params)
+            return image.new_zeros(*image.shape, problem.n_params), 0
         if isinstance(rule, Unrolled):
             return self._unrolled(operator, projected.n_iter)
         right = -operator.adjoint(operator.derivative(image))
@@ -218,24 +224,30 @@ class Projection:
             right = right - operator.derivative_adjoint(operator(image) - problem.target)
         count = self.derivative_count
         stop = {"n_iter": count} if count else {"tol": self.tol}
-        return conjugate_gradient(operator.normal, right, columns=True, **stop).x
+        result = conjugate_gradient(operator.normal, right, columns=True, **stop)
+        return result.x, result.n_iter
+
+    def jacobian(self, operator, projected, moves):
+        """Return ∂_w (A f) of all rows from ∂f/∂w, shape ``(n_rows, n_params)``."""
+        return operator.derivative(projected.image) + operator(moves)
 
     def linearize(self, operator, projected):
-        """Return ∂f/∂w, and with it ∂_w (A f) of all rows, shape ``(n_rows, n_params)``."""
+        """Return ∂f/∂w, and with it ∂_w (A f) of all rows."""
         moves = self.image_derivative(operator, projected)
-        return moves, operator.derivative(projected.image) + operator(moves)
+        return moves, self.jacobian(operator, projected, moves)
 
     def _unrolled(self, operator, n_iter):
         before, inside, _ = self.rule.counts(n_iter)
         right, start = operator.adjoint(self.problem.target), None
         if not inside:
-            return right.new_zeros(*right.shape, self.problem.n_params)
+            return right.new_zeros(*right.shape, self.problem.n_params), 0
         if before:
             start = conjugate_gradient(operator.normal, right, n_iter=before).x
         right_derivative = operator.derivative_adjoint(self.problem.target)
-        return differentiate_cg(
+        moves = differentiate_cg(
             operator.normal_jvp, right, right_derivative, n_iter=inside, x0=start
         )[1]
+        return moves, before + inside
 
 
 def projection_jacobian(problem, w, derivative="implicit", n_iter_cg=None, tol_cg=1e-10):

@@ -16,10 +16,12 @@ differences divided by h.
 
 import math
 from functools import cached_property
+from numbers import Integral
 
 import torch
 
 from . import _tracing
+from ._checks import _check_finite
 from ._frame_operator import FrameOperator
 from ._sparse import fixed_width
 from .conjugate_gradient import conjugate_gradient
@@ -66,20 +68,23 @@ def simulate_frames(image, domain, factor, w):
     Raises
     ------
     ValueError, TypeError
-        If `factor` does not divide `domain.m`, `w` is not made of such blocks, or `image` does
-        not fit `domain`.
+        If `factor` does not divide `domain.m`, `image` does not fit `domain`, or `w` is not made
+        of such blocks, finite and of the dtype of `image`.
 
     References
     ----------
     Paper, section 4: d = (I ⊗ K) I(w) f.
     """
     frame_domain = coarse_domain(domain, factor)
+    _check_image(image, domain, "image")
     spline, transform = SplineImage(image, domain), Affine(domain.dim)
-    if not torch.is_tensor(w) or w.ndim != 1 or len(w) % transform.n_params or not len(w):
-        shape = tuple(w.shape) if torch.is_tensor(w) else type(w).__name__
+    _check_dtype(w, image.dtype, "w")
+    if w.ndim != 1 or len(w) % transform.n_params or not len(w):
         raise ValueError(
-            f"w must hold blocks of {transform.n_params} parameters, one a moved frame; got {shape}"
+            f"w must hold blocks of {transform.n_params} parameters, one a moved frame; "
+            f"got shape {tuple(w.shape)}"
         )
+    _check_finite("w", w, "value")
     points = domain.cell_centers(image.dtype, image.device)
     frames = [image]
     for block in w.reshape(-1, transform.n_params):
@@ -90,9 +95,8 @@ def simulate_frames(image, domain, factor, w):
 
 def coarse_domain(domain, factor):
     """Return the box with cells `factor` times as wide, checking that this is possible."""
-    if not isinstance(domain, Domain):
-        raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
-    if isinstance(factor, bool) or not isinstance(factor, int) or factor < 1:
+    _check_domain(domain)
+    if isinstance(factor, bool) or not isinstance(factor, Integral) or factor < 1:
         raise ValueError(f"factor must be a whole number from 1; got {factor!r}")
     if any(m % factor for m in domain.m):
         raise ValueError(f"factor must divide domain.m = {domain.m}; got {factor}")
@@ -130,8 +134,11 @@ class SuperResolutionProblem:
 
     def __init__(self, frames, domain, factor, lam, fix_first=True):
         self.frame_domain = coarse_domain(domain, factor)
-        self.frames = _check_frames(frames, self.frame_domain)
-        if not (isinstance(lam, (int, float)) and math.isfinite(lam) and lam > 0):
+        if min(domain.m) < 4:
+            raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
+        self.frames = _check_frames(frames, domain.dim, self.frame_domain.m)
+        number = isinstance(lam, (int, float)) and not isinstance(lam, bool)
+        if not (number and math.isfinite(lam) and lam > 0):
             raise ValueError(
                 f"lam must be finite and above 0; got {lam!r}. Without it, pixels that no frame "
                 "sees are free and the image is not determined"
@@ -185,8 +192,16 @@ class SuperResolutionProblem:
         return torch.cat([self.transform(block, self.points) for block in blocks])
 
     def operator(self, w):
-        """Return the linear map :math:`A_\\lambda(w)` with its adjoint, a `FrameOperator`."""
+        """Return the linear map :math:`A_\\lambda(w)` with its adjoint, a `FrameOperator`.
+
+        `w` counts as constant; to differentiate in w, use `residual`.
+        """
         self.check_parameters(w)
+        if _tracing.levels(w):
+            raise ValueError(
+                "w must not be differentiated here, as the operator takes it as constant; "
+                "differentiate residual(w, image), or call projection_jacobian"
+            )
         return FrameOperator(self, w.detach())
 
     def reconstruct(self, w, n_iter=None):
@@ -234,6 +249,7 @@ class SuperResolutionProblem:
         """
         check_rows(rows)
         self.check_parameters(w)
+        self.check_image(image)
         dim = self.domain.dim
         parts = []
         if self.fix_first:
@@ -252,22 +268,25 @@ class SuperResolutionProblem:
 
     def overlap(self, w):
         """Return which part of the points of each moving frame lies in the box, ``(n_moving,)``."""
-        points = self.moved_points(w).reshape(self.n_moving, -1, self.domain.dim)
+        self.check_parameters(w)
+        points = self.moved_points(w.detach()).reshape(self.n_moving, -1, self.domain.dim)
         lower, upper = points.new_tensor(self.domain.lower), points.new_tensor(self.domain.upper)
         return ((points >= lower) & (points <= upper)).all(2).to(points.dtype).mean(1)
 
     def check_parameters(self, w, name="w"):
         """Raise unless `w` can be the parameters of this problem."""
-        if not torch.is_tensor(w) or w.dtype != self.frames.dtype:
-            kind = w.dtype if torch.is_tensor(w) else type(w).__name__
-            raise TypeError(f"{name} must be a tensor of dtype {self.frames.dtype}; got {kind}")
+        _check_dtype(w, self.frames.dtype, name)
         if w.shape != (self.n_params,):
             blocks = f"{self.n_moving} blocks of {self.transform.n_params}"
             raise ValueError(
                 f"{name} must have shape ({self.n_params},), {blocks}; got {tuple(w.shape)}"
             )
-        if not torch.isfinite(_tracing.values(w)).all():
-            raise ValueError(f"{name} must be finite; got {_tracing.values(w).tolist()}")
+        _check_finite(name, w, "value")
+
+    def check_image(self, image, name="image"):
+        """Raise unless `image` can be the sharp image of this problem."""
+        _check_dtype(image, self.frames.dtype, name)
+        _check_image(image, self.domain, name)
 
     def _grouped(self, points):
         """Order what belongs to the cells so that those of one coarse pixel stand together."""
@@ -301,14 +320,27 @@ def register_frames(frames, domain, thetas=(100.0, 10.0, 1.0, 0.1), callback=Non
     Raises
     ------
     ValueError, TypeError
-        If `frames` are not at least two finite images of one size.
+        If `frames` are not at least two finite images of one size, or one of them is constant, so
+        that nothing tells where it belongs.
 
     References
     ----------
     Paper, section 4.3, where one image alone was blurred and each scale started afresh.
     """
+    _check_domain(domain)
+    frames = _check_frames(frames, domain.dim)
+    if min(frames.shape[1:]) < 4:
+        raise ValueError(
+            f"frames must have at least 4 pixels along each axis; got {tuple(frames.shape[1:])}"
+        )
+    constant = [j for j, frame in enumerate(frames) if frame.min() == frame.max()]
+    if constant:
+        raise ValueError(
+            f"frames must not be constant, as nothing tells where they belong; got {constant}. "
+            "Leave these out, or give their maps yourself"
+        )
     domain = Domain(domain.omega, tuple(frames.shape[1:]))
-    first, *others = (SplineImage(frame, domain) for frame in _check_frames(frames, domain))
+    first, *others = (SplineImage(frame, domain) for frame in frames)
     transform = Affine(domain.dim)
     w0, found = transform.identity(frames.dtype, frames.device), []
     for other in others:
@@ -326,7 +358,27 @@ def check_rows(rows):
         raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")
 
 
-def _check_frames(frames, frame_domain):
+def _check_domain(domain):
+    if not isinstance(domain, Domain):
+        raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
+
+
+def _check_dtype(tensor, dtype, name):
+    if not torch.is_tensor(tensor) or tensor.dtype != dtype:
+        kind = tensor.dtype if torch.is_tensor(tensor) else type(tensor).__name__
+        raise TypeError(f"{name} must be a tensor of dtype {dtype}; got {kind}")
+
+
+def _check_image(image, domain, name):
+    if not torch.is_tensor(image) or image.dtype not in (torch.float32, torch.float64):
+        kind = image.dtype if torch.is_tensor(image) else type(image).__name__
+        raise TypeError(f"{name} must be a float32 or float64 tensor; got {kind}")
+    if tuple(image.shape) != domain.m:
+        raise ValueError(f"{name} must have shape {domain.m}; got {tuple(image.shape)}")
+    _check_finite(name, image, "pixel")
+
+
+def _check_frames(frames, dim, m=None):
     if not torch.is_tensor(frames):
         sizes = {tuple(frame.shape) for frame in frames} if _is_images(frames) else set()
         if len(sizes) > 1:
@@ -335,19 +387,13 @@ def _check_frames(frames, frame_domain):
         raise TypeError(f"frames must be one tensor; got {type(frames).__name__}{hint}")
     if frames.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"frames must be a float32 or float64 tensor; got {frames.dtype}")
-    if frames.ndim != 1 + frame_domain.dim or tuple(frames.shape[1:]) != frame_domain.m:
-        raise ValueError(
-            f"frames must have shape (q + 1, {', '.join(map(str, frame_domain.m))}), the cells of "
-            f"domain over factor; got {tuple(frames.shape)}"
-        )
+    if frames.ndim != 1 + dim or (m and tuple(frames.shape[1:]) != m):
+        sizes = ", ".join(str(m[k]) if m else f"m{k}" for k in range(dim))
+        why = ", the cells of domain over factor" if m else ""
+        raise ValueError(f"frames must have shape (q + 1, {sizes}){why}; got {tuple(frames.shape)}")
     if len(frames) < 2:
         raise ValueError(f"frames must hold at least 2 frames; got {len(frames)}")
-    if not torch.isfinite(frames).all():
-        bad = (~torch.isfinite(frames)).nonzero()
-        raise ValueError(
-            f"frames must be finite; {len(bad)} of {frames.numel()} pixels are not, the first at "
-            f"index {tuple(bad[0].tolist())}"
-        )
+    _check_finite("frames", frames, "pixel")
     return frames.detach().clone()
 
 

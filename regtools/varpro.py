@@ -7,6 +7,7 @@ derivative of the projection, see `regtools.projection`.
 
 import math
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import torch
 
@@ -181,14 +182,12 @@ def joint_gauss_newton(
 
     References
     ----------
-    Chung, Haber and Nagy (2006), section 3.
+    Chung, Haber and Nagy (2006).
     """
     run = _Run(problem, "kaufman", None, "stacked", tol_cg, gtol, callback, joint=True)
-    if image0 is not None and (
-        not torch.is_tensor(image0) or tuple(image0.shape) != problem.domain.m
-    ):
-        shape = tuple(image0.shape) if torch.is_tensor(image0) else type(image0).__name__
-        raise ValueError(f"image0 must have shape {problem.domain.m}; got {shape}")
+    if image0 is not None:
+        problem.check_image(image0, "image0")
+        image0 = image0.detach()
     return run.result(run.minimise(w0, max_iter, damping, image0))
 
 
@@ -233,9 +232,10 @@ class _JacobianModel:
 
     def __init__(self, point):
         run, self.point = point.run, point
-        self.moves, jacobian = point.projection.linearize(point.operator, point.projected)
-        self.jacobian = jacobian[: run.n_used]
-        run.n_iter_cg += point.projected.n_iter
+        found = point.operator, point.projected
+        self.moves, n_iter = point.projection.tangents(*found)
+        self.jacobian = point.projection.jacobian(*found, self.moves)[: run.n_used]
+        run.n_iter_cg += n_iter
         self.matrix = self.jacobian.T @ self.jacobian
         self.half_gradient = self.jacobian.T @ point.residual
         self.gradient_norm = float(2 * self.half_gradient.norm())
@@ -332,7 +332,7 @@ class _Run:
     def minimise(self, w0, max_iter, damping, image0=None):
         """Run to the end; return how it ended."""
         self.problem.check_parameters(w0, "w0")
-        if isinstance(max_iter, bool) or not isinstance(max_iter, int) or max_iter < 1:
+        if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
             raise ValueError(f"max_iter must be a whole number from 1; got {max_iter!r}")
         check_positive("damping", damping)
         lost = (self.problem.overlap(w0) == 0).nonzero().flatten().tolist()
@@ -347,12 +347,13 @@ class _Run:
             model = self.accept(point, None)
             if self.lost:
                 return Status.NO_OVERLAP
-            mu, growth = damping * self.scale, 2.0
+            # The slopes of a black image are zero: joint steps then move the image alone.
+            mu, growth = damping * (self.scale or 1.0), 2.0
             while self.gradient_norm > self.gradient_tolerance:
                 if len(self.history) > max_iter:
                     return Status.MAX_ITERATIONS
                 step = model.step(mu)
-                if float(step.dw.norm()) <= 1e-12 * (1 + float(self.w.norm())):
+                if self.negligible(point, step):
                     return Status.SMALL_STEP
                 trial = self.trial(point, step)
                 gain = point.loss - trial.loss if trial else -1.0
@@ -368,6 +369,13 @@ class _Run:
                 raise
             return Status.STOPPED
         return Status.CONVERGED
+
+    def negligible(self, point, step):
+        """Whether a step changes nothing: the maps, and the image if it is a variable."""
+        changes = [(step.dw, point.w)]
+        if self.joint:
+            changes.append((step.image - point.image, point.image))
+        return all(float(dx.norm()) <= 1e-12 * (1 + float(x.norm())) for dx, x in changes)
 
     def trial(self, point, step):
         """The point after a step, or None where a frame has left the box or nothing is finite."""

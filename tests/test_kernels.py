@@ -3,6 +3,7 @@
 import numba
 import numpy as np
 import pytest
+import scipy.interpolate
 import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -252,3 +253,42 @@ def test_recorded_data_stay_differentiable_after_a_call_that_records_nothing():
         total(image)(domain.cell_centers())
     total(image)(domain.cell_centers()).backward()
     assert data.grad.abs().max() > 0
+
+
+# --- the stencil of each point ---------------------------------------------------------
+
+
+@by_dim
+def test_stencil_gives_scipys_value_and_slopes(domain):
+    """Also at knots, and off the box, where coefficients count as zero."""
+    coefficients, points = random_coefficients(domain), points_of_all_kinds(domain)[:-8]
+    index, weights = _kernels.stencil(points, domain)
+    assert index.shape == (4**domain.dim, len(points)) and index.dtype == torch.long
+    assert weights.shape == (1 + domain.dim, *index.shape)
+    assert index.min() >= 0 and index.max() < coefficients.numel()
+    ours = (weights * coefficients.flatten()[index]).sum(1)
+    pad = 12
+    knots = tuple(np.arange(-2.0 - pad, m + pad + 2) for m in domain.m)
+    spline = scipy.interpolate.NdBSpline(knots, np.pad(coefficients.numpy(), pad), 3)
+    u = (points.numpy() - domain.lower) / domain.h - 0.5
+    for k, values in enumerate(ours.numpy()):
+        nu = [int(axis == k - 1) for axis in range(domain.dim)]
+        scale = 6.0**domain.dim / (domain.h[k - 1] if k else 1.0)
+        np.testing.assert_allclose(values, scale * spline(u, nu=nu), atol=1e-10)
+
+
+@by_dim
+def test_stencil_far_away_weighs_nothing(domain):
+    far = points_of_all_kinds(domain)[-8:]
+    index, weights = _kernels.stencil(far, domain)
+    assert index.min() >= 0 and index.max() < np.prod(domain.m)
+    assert weights.abs().max() == 0
+
+
+def test_stencil_in_single_precision():
+    unit = Domain((0.0, 6.0, 0.0, 9.0), (6, 9))
+    points = ((points_of_all_kinds(unit) * 1024).round() / 1024)[:-8]
+    index, weights = _kernels.stencil(points.float(), unit)
+    expected_index, expected = _kernels.stencil(points, unit)
+    assert torch.equal(index, expected_index) and weights.dtype == torch.float32
+    torch.testing.assert_close(weights.double(), expected, rtol=0, atol=1e-4)
