@@ -1,0 +1,100 @@
+import numpy as np
+import pytest
+import torch
+
+from problems import blob
+from regtools.domain import Domain
+from regtools.explorers.partial_cg import COUNTS, FRACTIONS, fraction_explorer
+from regtools.projection import Implicit, Unrolled, projection_jacobian
+from regtools.superresolution import SuperResolutionProblem, simulate_frames
+
+DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
+MAPS = torch.tensor([0.98, -0.05, 0.04, 1.03, 0.06, -0.02], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    sharp = blob((1.3, 1.1), (0.6, 0.8), DOMAIN)
+    frames = simulate_frames(sharp.data, DOMAIN, 2, MAPS)
+    return SuperResolutionProblem(frames, DOMAIN, 2, lam=0.05)
+
+
+@pytest.fixture(scope="module")
+def explorer(problem):
+    return fraction_explorer(problem, MAPS)
+
+
+@pytest.fixture(scope="module")
+def dense(problem):
+    """∂f/∂w and the Jacobian from dense matrices and finite differences of the exact image."""
+
+    def matrix(w):
+        eye = torch.eye(96, dtype=torch.float64).reshape(8, 12, 96)
+        return problem.operator(w)(eye)
+
+    def image(w):
+        return torch.linalg.lstsq(matrix(w), problem.target[:, None]).solution[:, 0]
+
+    columns, rows, step = [], [], 1e-5
+    for k in range(6):
+        change = step * torch.eye(6, dtype=torch.float64)[k]
+        above, below = image(MAPS + change), image(MAPS - change)
+        columns.append((above - below) / (2 * step))
+        high, low = matrix(MAPS + change) @ above, matrix(MAPS - change) @ below
+        rows.append((high - low) / (2 * step))
+    return torch.stack(columns, 1), torch.stack(rows, 1)
+
+
+def test_the_true_column_is_that_of_finite_differences(explorer, dense):
+    """It is what the second panel draws, at every position alike."""
+    figure = matplotlib_axes()
+    explorer._panels[1].plot(explorer._compute(fraction=0.5, n_iter=50), figure)
+    drawn = figure.images[0].get_array().T
+    true = dense[0][:, 4].reshape(8, 12).numpy()
+    np.testing.assert_allclose(drawn, true, atol=1e-5 * np.abs(true).max())
+
+
+def matplotlib_axes():
+    from matplotlib.figure import Figure
+
+    return Figure().add_subplot()
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.7, 1.0])
+def test_errors_are_those_of_the_jacobian(problem, explorer, dense, fraction):
+    result = explorer._compute(fraction=fraction, n_iter=50)
+    assert result.count == round(50 * fraction)
+    rules = [Unrolled(last=fraction), Implicit(n_iter=result.count) if fraction else "none"]
+    for rule, error in zip(rules, [result.error, result.error_implicit], strict=True):
+        there = projection_jacobian(problem, MAPS, rule, 50)
+        expected = float((there - dense[1]).norm() / dense[1].norm())
+        assert error == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_own_cg_lowers_the_error_with_every_iteration(explorer):
+    errors = explorer._compute(fraction=1.0, n_iter=50).errors_implicit
+    assert errors.shape == (len(FRACTIONS),)
+    assert (np.diff(errors) < 0).all()
+
+
+def test_without_derivative_both_rules_are_one(explorer):
+    result = explorer._compute(fraction=0.0, n_iter=COUNTS[0])
+    assert not result.unrolled.any() and not result.implicit.any()
+    assert result.error == result.error_implicit > 0
+    text = explorer._describe(result)
+    assert text == f"Nothing is differentiated: relative error {result.error:.1f}."
+
+
+def test_it_says_which_side_of_no_derivative(explorer):
+    whole = explorer._compute(fraction=1.0, n_iter=50)
+    assert "The last 50 of 50 iterations" in explorer._describe(whole)
+    assert "better than no derivative" in explorer._describe(whole)
+    errors = whole.errors_unrolled.copy()
+    errors[-1] = 2 * errors[0]
+    worse = type(whole)(**{**vars(whole), "errors_unrolled": errors})
+    assert "worse than no derivative" in explorer._describe(worse)
+
+
+def test_a_parameter_that_is_not_there_is_refused(problem):
+    with pytest.raises(ValueError, match="parameter must be below 6"):
+        fraction_explorer(problem, MAPS, parameter=6)
