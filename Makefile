@@ -10,7 +10,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint lab notebooks sync benchmarks constraints clean
+.PHONY: help book test lint lab notebooks sync benchmarks paper pdf constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -47,9 +47,18 @@ sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite th
 benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
 	set -e; for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
 
+paper: $(INSTALLED) ## run the experiments of the paper on its images, write book/ledger.json
+	$(VENV)/bin/python tools/paper.py
+
+pdf: $(INSTALLED) ## build the book as PDF; needs latexmk and xelatex
+	@command -v latexmk >/dev/null && command -v xelatex >/dev/null || \
+		{ echo "latexmk and xelatex are needed: on Debian, install latexmk, texlive-xetex, texlive-latex-extra"; exit 1; }
+	$(VENV)/bin/jupyter-book build . --builder pdflatex --keep-going
+	@echo "The book is ready: $(abspath $(wildcard _build/latex/*.pdf))"
+
 # One thread: sums in one order give one result, and parallel tests do not fight for the cores.
-test notebooks benchmarks: export OMP_NUM_THREADS := 1
-test notebooks benchmarks: export NUMBA_NUM_THREADS := 1
+test notebooks benchmarks paper: export OMP_NUM_THREADS := 1
+test notebooks benchmarks paper: export NUMBA_NUM_THREADS := 1
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

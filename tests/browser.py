@@ -105,9 +105,9 @@ class Watch:
 
 
 @contextmanager
-def open_page(browser, label, width=1280, height=900):
+def open_page(browser, label, width=1280, height=900, **options):
     """Yield a fresh page and its watch; keep a screenshot if the block raises."""
-    context = browser.new_context(viewport={"width": width, "height": height})
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_default_timeout(20_000)
     watch, page = Watch(context), context.new_page()
     try:

@@ -6,6 +6,7 @@ import time
 
 import nbformat
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect, sync_playwright
 
 import browser as helper
@@ -136,6 +137,23 @@ def test_every_page(chromium, book, scheme):
             assert width <= 390, f"{path} is {width} px wide"
             assert untypeset(page) == [], path
             watch.check()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessibility(chromium, book, theme):
+    """axe-core finds no serious violation on any page; one source listing stands for all."""
+    listings = [path for path in helper.pages() if path.startswith("_modules/")]
+    with helper.open_page(chromium, f"axe-{theme}", color_scheme=theme) as (page, _):
+        found = []
+        for path in sorted(set(helper.pages()) - set(listings[1:])):
+            page.goto(f"{book['file']}/{path}")
+            settle(page)
+            assert page.evaluate("document.documentElement.dataset.theme") == theme
+            for violation in Axe().run(page).response["violations"]:
+                if violation["impact"] in ("serious", "critical"):
+                    nodes = [node["html"][:120] for node in violation["nodes"][:3]]
+                    found.append((path, violation["id"], nodes))
+        assert found == []
 
 
 @pytest.mark.parametrize("path", helper.pages(explorer=True))

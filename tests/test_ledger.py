@@ -1,0 +1,84 @@
+"""The ledger: its numbers come from ledger.json, which the experiments still give."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from book._ext.ledger import LEDGER, look_up, written
+from tools import paper
+
+PAGE = LEDGER.with_suffix(".md")
+COMMITTED = json.loads(LEDGER.read_text())
+ROLE = re.compile(r"\{num\}`([^`]*)`")
+VERDICTS = ("holds", "holds with a correction", "does not hold", "not stated enough to test")
+
+
+def rows():
+    """The cells of all tables that hold verdicts."""
+    for table in re.findall(r":::\{list-table\}(.*?):::", PAGE.read_text(), re.S):
+        for row in re.split(r"\n\* - ", table)[2:]:
+            yield [cell.strip() for cell in row.split("\n  - ")]
+
+
+@pytest.mark.parametrize("row", list(rows()), ids=lambda row: row[0][:40])
+def test_row(row):
+    assert len(row) == 4 and all(row), "a cell is missing or empty"
+    _, paper_pair, book_pair, verdict = row
+    assert re.findall(r"\{bdg-\w+\}`([^`]*)`", verdict)[:1] in [[v] for v in VERDICTS]
+    assert "../notebooks/" in verdict
+    for name, cell in (("hands", paper_pair), ("hands-phantom", book_pair)):
+        for path in ROLE.findall(cell):
+            assert path.split(".")[0] in paper.PAIRS
+            assert written(look_up(COMMITTED, path))
+        # What is measured on this pair is told of this pair; 128² was run on the paper's alone.
+        assert all(p.startswith((f"{name}.", "hands.times.large")) for p in ROLE.findall(cell))
+
+
+def test_measured_numbers_are_not_typed():
+    """Both columns say the same words, so a number typed by hand would have to suit both pairs."""
+    for _, paper_pair, book_pair, _ in rows():
+        first, second = (ROLE.sub("#", cell) for cell in (paper_pair, book_pair))
+        assert first == second
+        assert "#" in first or not re.search(r"\d", first), f"no number from the file: {first}"
+
+
+def test_a_wrong_name_is_noticed():
+    with pytest.raises(KeyError):
+        look_up(COMMITTED, "hands.figure_3.nothing")
+
+
+def test_both_pairs_hold_the_same_experiments():
+    first, second = (COMMITTED[name] for name in paper.PAIRS)
+    assert {k: set(v) for k, v in first.items()} == {k: set(v) for k, v in second.items()}
+    assert set(first) == {e.__name__ for e in paper.EXPERIMENTS} | {"times"}
+
+
+def test_absent_images_are_explained(tmp_path):
+    environment = os.environ | {"REGTOOLS_DATA": str(tmp_path)}
+    command = [sys.executable, "tools/paper.py", "--output", str(tmp_path / "out.json")]
+    run = subprocess.run(
+        command, env=environment, cwd=LEDGER.parents[1], capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert "REGTOOLS_DATA" in run.stderr and "Traceback" not in run.stderr
+    assert not (tmp_path / "out.json").exists()
+
+
+@pytest.mark.skipif(
+    "REGTOOLS_DATA" not in os.environ, reason="needs the paper's images in REGTOOLS_DATA"
+)
+@pytest.mark.parametrize("name", paper.PAIRS)
+@pytest.mark.parametrize("experiment", paper.EXPERIMENTS, ids=lambda e: e.__name__)
+def test_experiment_gives_the_committed_numbers(experiment, name):
+    """The last digit may differ on another machine; of numbers with one digit, it is all."""
+    found, kept = experiment(name), COMMITTED[name][experiment.__name__]
+    assert found.keys() == kept.keys()
+    for key, value in found.items():
+        one_digit = isinstance(value, float) and value == paper.digits(value, 1)
+        margin = 0.5 if one_digit else 0.1
+        expected = kept[key] if isinstance(value, str) else pytest.approx(kept[key], rel=margin)
+        assert value == expected, key

@@ -1,0 +1,387 @@
+"""Run every experiment of the paper and write its numbers to book/ledger.json.
+
+    python tools/paper.py [--timings] [--output FILE]
+
+Each experiment runs on the paper's X-rays (from REGTOOLS_DATA, else downloaded and checked) and on
+the book's drawn pair. Only numbers are written, with the digits that are stable across machines;
+two runs give the same file. Measured ratios of times, which no two runs share, stay as they are
+in the file unless --timings renews them.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import scipy.optimize
+import torch
+from tqdm import tqdm
+
+import regtools
+from regtools import derivatives
+from regtools.derivatives import local_model
+from regtools.explorers import compare_predictions
+from regtools.interpolation import SplineImage
+from regtools.optimize import newton
+from regtools.predictor_corrector import predictor_corrector
+from regtools.projection import Implicit, Projection, Unrolled
+from regtools.registration import RegistrationProblem
+from regtools.superresolution import SuperResolutionProblem, register_frames, simulate_frames
+from regtools.transforms import Affine
+from regtools.varpro import varpro
+
+PROJECT = Path(__file__).resolve().parents[1]
+LEDGER = PROJECT / "book" / "ledger.json"
+PAIRS = ("hands", "hands-phantom")
+FRACTIONS = (0, 50, 70, 90, 95, 100)
+COUNTS = (1, 5, 10, 25, 50, 100)
+
+
+def digits(value, n):
+    """Round to n significant digits."""
+    return float(f"{float(value):.{n - 1}e}")
+
+
+def percent(part, whole, n=3):
+    """A norm relative to another, in percent."""
+    return digits(100 * part.norm() / whole.norm(), n)
+
+
+# Registration, sections 2 and 3: 32 × 32, affine, no regulariser.
+
+
+def registration_problem(name):
+    pair = regtools.load(name, 32)
+    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
+    return RegistrationProblem(*images, Affine(2))
+
+
+def figure_1(name):
+    """How much of the variation of the image is left at each blur of the figure, in percent."""
+    problem = registration_problem(name)
+    spread = {
+        theta: problem.reference(problem.points, theta).std()
+        for theta in (1e-3, 1.0, 10.0, 100.0, 1e3, 1e4)
+    }
+    return {f"left_{theta:g}": digits(100 * s / spread[1e-3], 2) for theta, s in spread.items()}
+
+
+def figure_2(name):
+    """30 scales against a single one, with and without prediction."""
+    problem = registration_problem(name)
+    identity, thetas = problem.transform.identity(), np.logspace(3, -3, 30)
+    path = predictor_corrector(problem, thetas, identity)
+    plain = predictor_corrector(problem, thetas, identity, predictor=None)
+    single = newton(problem, 1e-3, identity)
+    lowest = float(problem.loss(path.w, 1e-3))
+    return {
+        "loss": digits(lowest, 4),
+        "single_over_path": digits(single.loss / lowest, 2),
+        "unpredicted_over_path": digits(float(problem.loss(plain.w, 1e-3)) / lowest, 2),
+        "scales": len(path.steps),
+    }
+
+
+def figure_3(name):
+    """Which predictions help, against which reference; what they save."""
+    problem = registration_problem(name)
+    identity, thetas = problem.transform.identity(), np.logspace(3, -3, 40)
+    path = predictor_corrector(problem, thetas, identity)
+    steps = compare_predictions(problem, path)
+    found = {"steps": len(steps)}
+    for key in ("exact", "2JTJ", "JTJ", "printed sign"):
+        word = key.replace(" ", "_")
+        for kind in ("loss", "gradient"):
+            gains = [getattr(one, f"{kind}_gain")(key) for one in steps]
+            found[f"{word}_{kind}"] = sum(gain > 0 for gain in gains)
+        found[f"{word}_old_reference"] = sum(one.loss_gain(key, "before") > 0 for one in steps)
+    for key in ("exact", "2JTJ"):
+        found[f"{key}_last_gradient_removed"] = digits(100 * steps[-1].gradient_gain(key), 2)
+    found["JTJ_first"] = digits(steps[0].loss_gain("JTJ", "before"), 2)
+    found["exact_first"] = digits(steps[0].loss_gain("exact", "before"), 2)
+    iterations = {"exact": path.n_iter}
+    for label, predictor in (("none", None), ("2JTJ", "gauss-newton")):
+        other = predictor_corrector(problem, thetas, identity, predictor=predictor)
+        iterations[label] = other.n_iter
+    for key in ("exact", "2JTJ"):
+        found[f"{key}_saved"] = digits(100 * (1 - iterations[key] / iterations["none"]), 1)
+    return found
+
+
+def trust_region(name):
+    """The text's trust-exact against the trust-ncg of the published figure, over all scales."""
+    problem = registration_problem(name)
+    thetas, ends, counts = np.logspace(3, -3, 40), {}, {}
+    for method in ("trust-exact", "trust-ncg"):
+        w, counts[method] = problem.transform.identity().numpy(), 0
+        for theta in thetas:
+
+            def model(v, theta=theta):
+                return local_model(problem, torch.from_numpy(np.array(v)), theta)
+
+            answer = scipy.optimize.minimize(
+                lambda v, m=model: float(m(v).loss),
+                w,
+                jac=lambda v, m=model: m(v).gradient.numpy(),
+                hess=lambda v, m=model: m(v).hessian.numpy(),
+                method=method,
+                options={"gtol": 1e-6 * float(model(w).loss), "maxiter": 1000},
+            )
+            w, counts[method] = answer.x, counts[method] + answer.nit
+        ends[method] = float(model(w).loss)
+    return {
+        "loss_ratio": digits(ends["trust-ncg"] / ends["trust-exact"], 3),
+        "iterations_ratio": digits(counts["trust-ncg"] / counts["trust-exact"], 1),
+    }
+
+
+def hessian_formula(name):
+    """The Hessian as printed, and with the factors 2, against finite differences of gradients."""
+    problem = registration_problem(name)
+    w = problem.transform.identity()
+    numeric = []
+    for axis in torch.eye(6, dtype=torch.float64):
+        up, down = (derivatives.gradient(problem, w + s * 1e-5 * axis, 1.0) for s in (1, -1))
+        numeric.append((up - down) / 2e-5)
+    numeric, exact = torch.stack(numeric), derivatives.hessian(problem, w, 1.0)
+    return {"printed_over_true": digits((exact / 2).norm() / numeric.norm(), 3)}
+
+
+# Super-resolution, section 4: 20 × 20, four frames, k = 2, λ = 1e-2.
+
+
+class Frames:
+    """The test problem with its start: the published one where that works."""
+
+    def __init__(self, name):
+        pair = regtools.load(name, 20)
+        self.image, self.domain = pair.reference, pair.domain
+        self.w = regtools.random_maps(pair.domain, (2, 3, 4))
+        self.frames = simulate_frames(self.image, pair.domain, 2, self.w)
+        self.problem = SuperResolutionProblem(self.frames, pair.domain, 2, 1e-2)
+        self.free = SuperResolutionProblem(self.frames, pair.domain, 2, 1e-2, fix_first=False)
+        published = {"thetas": [1e-3]} if name == "hands" else {}
+        self.start = register_frames(self.frames, pair.domain, **published)
+        self.free_start = torch.cat([Affine(2).identity(), self.start])
+
+    def error(self, image, n=2):
+        return percent(image - self.image, self.image, n)
+
+    def run(self, derivative, published=False, max_iter=10, **options):
+        problem, start, rows = self.problem, self.start, "stacked"
+        if published:
+            problem, start, rows = self.free, self.free_start, "data"
+        return varpro(problem, start, derivative, rows=rows, max_iter=max_iter, **options)
+
+
+SETTINGS = {"published": True, "stacked": False}
+
+
+def figure_5(name):
+    """All CG iterations differentiated against none, ten steps, exact projections."""
+    data = Frames(name)
+    found = {
+        "true_maps": data.error(data.problem.reconstruct(data.w)),
+        "start": data.error(data.problem.reconstruct(data.start)),
+    }
+    for word, published in SETTINGS.items():
+        for rule in ("implicit", "kaufman", "none"):
+            run = data.run(rule, published)
+            found[f"{word}_{rule}"] = data.error(run.image, 2 if rule == "none" else 3)
+            found[f"{word}_{rule}_loss"] = digits(run.loss / run.history[0].loss, 2)
+        found[f"{word}_none_50"] = data.error(data.run("none", published, 50).image)
+    return found
+
+
+def rows_and_parameters(name):
+    """What dropping the derivative does to the gradient; what a free frame 0 does."""
+    data, found = Frames(name), {}
+    operator = data.problem.operator(data.start)
+    projections = [Projection(data.problem, rule, tol=1e-12) for rule in ("implicit", "none")]
+    projected = projections[0].project(operator)
+    residual = operator(projected.image) - data.problem.target
+    for rows, count in (("stacked", data.problem.n_rows), ("data", data.problem.n_data)):
+        true, dropped = (
+            projection.linearize(operator, projected)[1][:count].T @ residual[:count]
+            for projection in projections
+        )
+        error = percent(dropped - true, true, 2)
+        found[f"{rows}_gradient_error"] = error if error > 1e-3 else 0.0
+    run = varpro(data.free, data.free_start, "implicit", max_iter=10)
+    found["free_first_frame"] = data.error(run.image)
+    points = data.problem.points
+    drift = (Affine(2)(run.w[:6], points) - points).norm(dim=1).max()
+    found["drift_in_pixels"] = digits(drift / min(data.domain.h), 1)
+    return found
+
+
+def unknowns(name):
+    """Is the problem well determined? Singular values of the data rows, at the true maps."""
+    data = Frames(name)
+    operator, n = data.problem.operator(data.w), data.image.numel()
+    eye = torch.eye(n, dtype=torch.float64).reshape(*data.domain.m, n)
+    rows = operator(eye)[: data.problem.n_data]
+    values = torch.linalg.svdvals(rows)
+    return {
+        "pixels": n,
+        "data": data.problem.n_data,
+        "parameters": data.problem.n_params,
+        "rank_to_1_percent": int((values > 0.01 * values[0]).sum()),
+    }
+
+
+def scaling_of_l(name):
+    """L divided by h, and multiplied as printed, at two sizes of the image, at the true maps."""
+    found = {}
+    for m in (20, 80):
+        pair = regtools.load(name, m)
+        w = regtools.random_maps(pair.domain, (2, 3, 4))
+        frames = simulate_frames(pair.reference, pair.domain, 2, w)
+        problem = SuperResolutionProblem(frames, pair.domain, 2, 1e-2)
+        for word in ("divided", "multiplied"):
+            if word == "multiplied":
+                _multiply(problem)
+            image = problem.reconstruct(w)
+            found[f"{word}_{m}"] = percent(image - pair.reference, pair.reference, 2)
+            found[f"{word}_{m}_roughness"] = digits(_rough(image) / _rough(pair.reference), 2)
+    return found
+
+
+def _multiply(problem):
+    """Make L of a problem as printed: the right one times h², axis by axis."""
+    cells, m = problem.points.shape[0], problem.domain.m
+    counts = [problem.row_sizes[0], *(cells // k * (k - 1) for k in m)]
+    factors = torch.tensor([1.0, *(h**2 for h in problem.domain.h)], dtype=torch.float64)
+    weights = factors.repeat_interleave(torch.tensor(counts))
+    matrix = problem.still_rows[0].to_sparse_coo().coalesce()
+    values = matrix.values() * weights[matrix.indices()[0]]
+    matrix = torch.sparse_coo_tensor(matrix.indices(), values, matrix.shape, check_invariants=False)
+    vars(problem)["still_rows"] = matrix, matrix.t()
+
+
+def _rough(image):
+    return image.diff(dim=0).square().sum() + image.diff(dim=1).square().sum()
+
+
+def figure_7(name):
+    """Error of the derivative of the projection, part of 200 CG iterations differentiated."""
+    data = Frames(name)
+    operator = data.problem.operator(data.start)
+    exact = Projection(data.problem, "implicit", tol=1e-13)
+    truth = exact.image_derivative(operator, exact.project(operator))
+    rules = {f"last_{k}": Unrolled(last=k / 100) for k in FRACTIONS}
+    rules |= {f"first_{k}": Unrolled(first=k / 100) for k in (50, 90)}
+    rules |= {f"implicit_{k}": Implicit(k) for k in (25, 50, 100, 200)}
+    found = {}
+    for key, rule in rules.items():
+        projection = Projection(data.problem, rule, 200)
+        moves = projection.image_derivative(operator, projection.project(operator))
+        error = float((moves - truth).norm() / truth.norm())
+        # The errors of a part depend on rounding: only their size can be relied upon.
+        partial = key.startswith("last") and key not in ("last_0", "last_100")
+        found[key] = ("> 10" if error > 10 else "< 0.5") if partial else digits(error, 1)
+    return found
+
+
+def figure_8(name):
+    """Ten steps with part of 200 CG iterations differentiated."""
+    data, found = Frames(name), {}
+    rules = {f"last_{k}": Unrolled(last=k / 100) for k in (0, 70, 90, 95, 100)}
+    rules |= {"first_90": Unrolled(first=0.9)}
+    rules |= {f"implicit_{k}": Implicit(k) for k in (25, 200)}
+    for word, published in SETTINGS.items():
+        for key, rule in rules.items():
+            run = data.run(rule, published, n_iter_cg=200)
+            found[f"{word}_{key}"] = data.error(run.image)
+    return found
+
+
+def figure_10(name):
+    """Ten steps with few CG iterations, all differentiated."""
+    data, found = Frames(name), {}
+    for word, published in SETTINGS.items():
+        for count in COUNTS:
+            run = data.run("unrolled", published, n_iter_cg=count)
+            found[f"{word}_{count}"] = data.error(run.image)
+    return found
+
+
+EXPERIMENTS = [
+    figure_1,
+    figure_2,
+    figure_3,
+    trust_region,
+    hessian_formula,
+    figure_5,
+    rows_and_parameters,
+    unknowns,
+    scaling_of_l,
+    figure_7,
+    figure_8,
+    figure_10,
+]
+
+
+def measure(progress=True):
+    """Run all experiments on all pairs; return all that the ledger holds but ratios of times."""
+    for name in PAIRS:
+        regtools.load(name, 20)  # if the images are absent, say at once how to get them
+    jobs = [(name, experiment) for name in PAIRS for experiment in EXPERIMENTS]
+    found = {name: {} for name in PAIRS}
+    for name, experiment in tqdm(jobs, disable=not progress, unit="experiment"):
+        found[name][experiment.__name__] = experiment(name)
+    return found
+
+
+def times(name):
+    """Ratios of times, and peaks of memory in MB, that no two runs share."""
+    sys.path.insert(0, str(PROJECT / "benchmarks"))
+    import derivatives as registration
+    import superresolution
+
+    found = {}
+    for p, transform_of, rounds in registration.TRANSFORMS:
+        seconds = registration.measure(transform_of, rounds, name)
+        for key, over in (("gradient", "loss"), ("Newton", "loss"), ("Jacobian", "forward")):
+            found[f"{key}_{p}"] = digits(registration.ratio(seconds, key, over), 2)
+    ratios = superresolution.jacobian_ratios(name)
+    found |= {f"jacobian_{rule}": digits(ratio, 2) for rule, ratio in ratios.items()}
+    for word, count in (("few", 25), ("many", 1600)):
+        options = {"derivative": "unrolled", "max_iter": 5, "n_iter_cg": count}
+        found[f"peak_{word}_iterations"] = digits(
+            superresolution.in_process(name, **options)["peak"], 2
+        )
+    run = superresolution.in_process(name, derivative="none", max_iter=100)
+    found |= {"after_5": round(run["memory"][0]), "after_100": round(run["memory"][1])}
+    large = superresolution.in_process(
+        name, m=128, factor=4, n_frames=16, derivative="kaufman", max_iter=10, tol_cg=1e-6
+    )
+    found |= {
+        "large_peak": digits(large["peak"], 2),
+        "large_error": digits(100 * large["error"], 2),
+    }
+    return found
+
+
+def main():
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--timings", action="store_true", help="renew measured times too")
+    parser.add_argument("--output", type=Path, default=LEDGER, help="where to write")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    try:
+        found = measure()
+    except (FileNotFoundError, ConnectionError, ValueError) as error:
+        sys.exit(f"The paper's images are needed: {error}")
+    before = json.loads(LEDGER.read_text()) if LEDGER.exists() else {}
+    for name in PAIRS:
+        known = before.get(name, {}).get("times")
+        found[name]["times"] = times(name) if arguments.timings or not known else known
+    arguments.output.write_text(json.dumps(found, indent=1) + "\n")
+    print(f"{arguments.output} is written")
+
+
+if __name__ == "__main__":
+    main()
