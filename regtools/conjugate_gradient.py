@@ -139,8 +139,8 @@ def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
 
     Returns
     -------
-    tuple of torch.Tensor
-        x, and dx with one axis more.
+    tuple
+        x, dx with one axis more, and the number of iterations done.
 
     References
     ----------
@@ -156,10 +156,8 @@ def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
         R[..., 1:] = 0
     rr = _dual_dot(R, R, axes)
     limit = float(_dot(b, b, axes)) * _floor(b.dtype) ** 2
-    P = R.clone()
-    for k in range(n_iter):
-        if not rr[0] > limit:
-            break
+    P, k = R.clone(), 0
+    while k < n_iter and rr[0] > limit:
         AP = jvp(P)
         if k < skip:
             AP[..., 1:] = 0
@@ -170,8 +168,8 @@ def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
         rr_new = _dual_dot(R, R, axes)
         beta = _dual_ratio(rr_new, rr)
         beta = _constant(beta) if frozen or k < skip else beta
-        P, rr = R + _dual_scale(beta, P), rr_new
-    return X[..., 0], X[..., 1:]
+        P, rr, k = R + _dual_scale(beta, P), rr_new, k + 1
+    return X[..., 0], X[..., 1:], k
 
 
 # A dual number is a value followed by its derivatives, along the last axis.

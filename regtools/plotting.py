@@ -158,7 +158,8 @@ def plot_runs(runs, ax, value="loss", over="iteration"):
     value : {"loss", "gradient_norm"}
         What to draw, on a logarithmic axis, 1 at the start.
     over : {"iteration", "n_iter_cg"}
-        Along which count: accepted steps, or CG iterations spent.
+        Along which count: accepted steps, or CG iterations spent, a block of right-hand sides
+        counted once (see `VarProState`).
     """
     for name, run in runs.items():
         along = [getattr(state, over) for state in run.history]

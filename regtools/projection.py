@@ -138,13 +138,16 @@ class Projected:
     image : torch.Tensor
         Shape `domain.m`.
     n_iter : int
-        CG iterations in all.
+        CG iterations that the image took, as the rule splits them.
+    spent : int
+        CG iterations done in all, those included that only found out how many are needed.
     result : CGResult
         Of the run that ended with the image.
     """
 
     image: torch.Tensor
     n_iter: int
+    spent: int
     result: CGResult
 
 
@@ -193,17 +196,18 @@ class Projection:
         problem, rule = self.problem, self.rule
         unrolled = isinstance(rule, Unrolled)
         free = self.n_iter is None and not unrolled
-        result = None
+        n_iter, spent = self.n_iter, 0
         if self.n_iter is None or not unrolled or rule.whole(self.n_iter):
             result = problem.project(operator, self.n_iter, self.tol, start if free else None)
-            if not unrolled or rule.whole(result.n_iter):
-                return Projected(result.x, result.n_iter, result)
+            n_iter = spent = result.n_iter
+            if not unrolled or rule.whole(n_iter):
+                return Projected(result.x, n_iter, spent, result)
         # CG restarts where differentiation begins or ends, which changes the last digits.
-        one, two = (n for n in rule.counts(self.n_iter or result.n_iter) if n)
+        one, two = (n for n in rule.counts(n_iter) if n)
         right = operator.adjoint(problem.target)
-        begin = conjugate_gradient(operator.normal, right, n_iter=one).x
-        result = conjugate_gradient(operator.normal, right, x0=begin, n_iter=two)
-        return Projected(result.x, one + two, result)
+        begin = conjugate_gradient(operator.normal, right, n_iter=one)
+        result = conjugate_gradient(operator.normal, right, x0=begin.x, n_iter=two)
+        return Projected(result.x, n_iter, spent + begin.n_iter + result.n_iter, result)
 
     def image_derivative(self, operator, projected):
         """Return ∂f/∂w as the rule has it, shape ``(*m, n_params)``.
@@ -238,16 +242,17 @@ class Projection:
 
     def _unrolled(self, operator, n_iter):
         before, inside, _ = self.rule.counts(n_iter)
-        right, start = operator.adjoint(self.problem.target), None
+        right, start, spent = operator.adjoint(self.problem.target), None, 0
         if not inside:
             return right.new_zeros(*right.shape, self.problem.n_params), 0
         if before:
-            start = conjugate_gradient(operator.normal, right, n_iter=before).x
+            begin = conjugate_gradient(operator.normal, right, n_iter=before)
+            start, spent = begin.x, begin.n_iter
         right_derivative = operator.derivative_adjoint(self.problem.target)
-        moves = differentiate_cg(
+        _, moves, n_iter = differentiate_cg(
             operator.normal_jvp, right, right_derivative, n_iter=inside, x0=start
-        )[1]
-        return moves, before + inside
+        )
+        return moves, spent + n_iter
 
 
 def projection_jacobian(problem, w, derivative="implicit", n_iter_cg=None, tol_cg=1e-10):

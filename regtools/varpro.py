@@ -38,7 +38,8 @@ class VarProState:
         μ of the step that led here, relative to the largest diagonal entry of JᵀJ at the start;
         NaN at the start itself.
     n_iter_cg : int
-        CG iterations spent so far, a block of right-hand sides counted once.
+        CG iterations spent so far, for images, tangents and steps, refused trials included. A
+        block of right-hand sides counts once, although it costs more than a single one.
     n_evaluations : int
         Projections computed so far.
     """
@@ -72,6 +73,9 @@ class VarProResult:
         The same in words, with both sides of the gradient test and advice.
     n_iter, n_evaluations : int
         Accepted steps, and projections computed.
+    n_iter_cg : int
+        CG iterations spent in all, counted as in the history; those of the accurate solve at the
+        end included.
     gradient_tolerance : float
         The right-hand side of the gradient test.
     history : tuple of VarProState
@@ -87,6 +91,7 @@ class VarProResult:
     message: str
     n_iter: int
     n_evaluations: int
+    n_iter_cg: int
     gradient_tolerance: float
     history: tuple = field(repr=False)
 
@@ -209,7 +214,7 @@ class _Point:
         self.projected = projection.project(self.operator, self.image)
         self.image = self.projected.image
         self.run.n_evaluations += 1
-        self.run.n_iter_cg += self.projected.n_iter
+        self.run.n_iter_cg += self.projected.spent
         self._look()
 
     def _look(self):
@@ -421,9 +426,10 @@ class _Run:
                 f"Frames {self.lost} lie outside the box at w0, so their pixels say nothing "
                 "about the image. Start from register_frames, or leave these frames out."
             )
+        final = self.problem.project(self.problem.operator(self.w))
         return VarProResult(
             w=self.w,
-            image=self.problem.reconstruct(self.w),
+            image=final.x,
             loss=self.loss,
             gradient_norm=self.gradient_norm,
             success=status is Status.CONVERGED,
@@ -431,6 +437,7 @@ class _Run:
             message=f"{status.value} after {n_iter} iterations: {test}. {advice}",
             n_iter=n_iter,
             n_evaluations=self.n_evaluations,
+            n_iter_cg=self.n_iter_cg + final.n_iter,
             gradient_tolerance=self.gradient_tolerance,
             history=tuple(self.history),
         )

@@ -14,7 +14,7 @@ from torch.func import jacfwd
 
 import dense_frames
 from dense_frames import BOX, DOMAIN, small_problem, start, true_maps
-from regtools.conjugate_gradient import conjugate_gradient
+from regtools.conjugate_gradient import conjugate_gradient, differentiate_cg
 from regtools.optimize import ADVICE, Status
 from regtools.projection import Implicit, Kaufman, Unrolled, projection_jacobian
 from regtools.superresolution import SuperResolutionProblem, simulate_frames
@@ -231,23 +231,94 @@ def test_the_final_image_is_exact_though_the_projections_are_not():
     assert result.loss > 1.01 * reduced_loss(result.w)  # of the inexact image
 
 
-@pytest.mark.parametrize(
-    ("derivative", "image", "tangents"),
-    [
-        ("none", 8, 0),
-        ("kaufman", 8, 8),
-        ("implicit", 8, 8),
-        (Implicit(3), 8, 3),
-        ("unrolled", 8, 8),
-        (Unrolled(first=0.25), 8, 2),
-    ],
-    ids=str,
-)
-def test_cg_iterations_are_counted(derivative, image, tangents):
-    result = varpro(PROBLEM, W0, derivative, n_iter_cg=image, max_iter=3)
-    for state in result.history:
-        points = state.iteration + 1
-        assert state.n_iter_cg == state.n_evaluations * image + points * tangents
+@pytest.fixture
+def iterations(monkeypatch):
+    """Counts the products with AᵀA from outside: all but the one with which a start costs."""
+    count = [0]
+
+    def counted(solver):
+        def wrapper(A, *args, **options):
+            def product(x):
+                count[0] += 1
+                return A(x)
+
+            start = args[1] if solver is conjugate_gradient and len(args) > 1 else None
+            start = options.get("x0", start)
+            count[0] -= start is not None
+            return solver(product, *args, **options)
+
+        return wrapper
+
+    for name in ("projection", "superresolution", "varpro"):
+        place = importlib.import_module(f"regtools.{name}")
+        monkeypatch.setattr(place, "conjugate_gradient", counted(conjugate_gradient))
+    place = importlib.import_module("regtools.projection")
+    monkeypatch.setattr(place, "differentiate_cg", counted(differentiate_cg))
+    return lambda: count[0]
+
+
+def tightening(state):
+    """A tolerance of the projections that follows the run."""
+    return 1e-3 if state is None or state.iteration < 2 else 1e-7
+
+
+COUNTED = [
+    {"derivative": "none", "n_iter_cg": 8},
+    {"derivative": "none", "tol_cg": tightening},
+    {"derivative": "kaufman", "n_iter_cg": 8},
+    {"derivative": "implicit"},
+    {"derivative": "implicit", "tol_cg": tightening},
+    {"derivative": Kaufman(3), "rows": "data"},
+    {"derivative": Implicit(3), "n_iter_cg": 8},
+    {"derivative": "unrolled", "n_iter_cg": 8},
+    {"derivative": "unrolled"},
+    {"derivative": "unrolled", "n_iter_cg": 500},  # more than it takes
+    {"derivative": Unrolled(last=0.5), "n_iter_cg": 8},
+    {"derivative": Unrolled(last=0.5), "n_iter_cg": 500},
+    {"derivative": Unrolled(last=0.0), "n_iter_cg": 8},
+    {"derivative": Unrolled(first=0.25), "n_iter_cg": 8},
+    {"derivative": Unrolled(first=0.25)},
+    {"derivative": Unrolled(last=0.25), "tol_cg": tightening},
+    {"derivative": "implicit", "damping": 1e-8},
+]
+
+
+def check_counts(result, iterations, seen):
+    assert [state.n_iter_cg for state in result.history[1:]] == seen
+    assert result.n_iter_cg == iterations() > result.history[-1].n_iter_cg
+
+
+@pytest.mark.parametrize("options", COUNTED, ids=range(len(COUNTED)))
+def test_every_cg_iteration_is_counted_and_none_twice(iterations, options):
+    seen, far = [], start(PROBLEM, size=0.5, seed=4)  # from where trials are refused
+    w0 = far if "damping" in options else W0
+    result = varpro(
+        PROBLEM, w0, max_iter=4, callback=lambda _: seen.append(iterations()), **options
+    )
+    check_counts(result, iterations, seen)
+    assert len(seen) == 4
+    assert result.n_evaluations > 5 or "damping" not in options
+
+
+@pytest.mark.parametrize("derivative", ["kaufman", Kaufman(4)], ids=str)
+def test_cg_iterations_are_counted_where_one_solve_makes_a_step(
+    iterations, monkeypatch, derivative
+):
+    monkeypatch.setattr(module, "MANY_PARAMETERS", 1)
+    seen = []
+    result = varpro(
+        PROBLEM, W0, derivative, tol_cg=tightening, callback=lambda _: seen.append(iterations())
+    )
+    check_counts(result, iterations, seen)
+
+
+@pytest.mark.parametrize("image0", [None, torch.zeros(DOMAIN.m).double()], ids=["best", "black"])
+def test_cg_iterations_of_the_joint_method_are_counted(iterations, image0):
+    seen = []
+    result = joint_gauss_newton(
+        PROBLEM, W0, image0, max_iter=6, callback=lambda _: seen.append(iterations())
+    )
+    check_counts(result, iterations, seen)
 
 
 def test_a_warm_start_saves_iterations_and_changes_nothing():
