@@ -15,6 +15,7 @@ differences divided by h.
 """
 
 import math
+import warnings
 from functools import cached_property
 from numbers import Integral
 
@@ -219,8 +220,16 @@ class SuperResolutionProblem:
         ------
         ValueError, TypeError
             If `w` or `n_iter` is not as described.
+
+        Warns
+        -----
+        RuntimeWarning
+            If CG stops before its tolerance, which a tiny `lam` can bring about.
         """
-        return self.project(self.operator(w), n_iter).x
+        result = self.project(self.operator(w), n_iter)
+        if not result.success:
+            warnings.warn(f"the image is not accurate: {result.message}", RuntimeWarning, 2)
+        return result.x
 
     def project(self, operator, n_iter=None, tol=1e-10, start=None):
         """Return the `CGResult` of the normal equations :math:`A^T A f = A^T b`.

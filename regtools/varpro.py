@@ -426,7 +426,11 @@ class _Run:
                 f"Frames {self.lost} lie outside the box at w0, so their pixels say nothing "
                 "about the image. Start from register_frames, or leave these frames out."
             )
+        elif status is Status.SMALL_STEP:
+            advice += " If the images are rough, raise n_iter_cg or lower tol_cg first."
         final = self.problem.project(self.problem.operator(self.w))
+        if not final.success:
+            advice += f" The image is not accurate: {final.message}"
         return VarProResult(
             w=self.w,
             image=final.x,
