@@ -472,6 +472,15 @@ def test_register_frames_in_three_dimensions():
 # --- dtype and memory ------------------------------------------------------------------
 
 
+def test_an_image_that_cg_does_not_reach_is_announced():
+    """In single precision a tiny λ is lost in rounding."""
+    problem = SuperResolutionProblem(FRAMES.float(), DOMAIN, 2, 1e-8)
+    with pytest.warns(
+        RuntimeWarning, match="not accurate: maximum number of iterations after 960 "
+    ):
+        problem.reconstruct(W0.float())
+
+
 def test_float32_follows_the_frames():
     exact = small_problem()
     problem = SuperResolutionProblem(exact.frames.float(), DOMAIN, 2, 0.05)

@@ -495,7 +495,7 @@ def test_too_few_steps_is_said():
 def test_no_further_decrease_is_said():
     result = varpro(PROBLEM, run().w, gtol=1e-15, max_iter=200)
     assert not result.success and result.status is Status.SMALL_STEP
-    assert ADVICE[Status.SMALL_STEP] in result.message
+    assert f"{ADVICE[Status.SMALL_STEP]} If the images are rough, raise n_iter_cg" in result.message
 
 
 def test_start_at_the_minimum_needs_no_step():
@@ -607,6 +607,12 @@ def test_float32_ends_by_itself():
     result = varpro(problem, W0.float(), max_iter=60, tol_cg=1e-5)
     assert result.status in (Status.SMALL_STEP, Status.CONVERGED)
     assert result.loss == pytest.approx(run().loss, rel=1e-3)
+
+
+def test_a_final_image_that_cg_does_not_reach_is_announced():
+    problem = SuperResolutionProblem(PROBLEM.frames.float(), DOMAIN, 2, 1e-8)
+    result = varpro(problem, W0.float(), n_iter_cg=5, max_iter=1)
+    assert "The image is not accurate: maximum number of iterations" in result.message
 
 
 @pytest.mark.parametrize(
