@@ -1,6 +1,6 @@
 """Keep the halves of each chapter together: the text people edit, the notebook with its outputs.
 
-    python tools/notebooks.py execute [--timings] [NAME ...]   run the .md halves, write the .ipynb
+    python tools/notebooks.py execute [NAME ...] [--timings]   run the .md halves, write the .ipynb
     python tools/notebooks.py sync [NAME ...]      let the half saved last overwrite the other
 
 A NAME is a chapter such as 01_image_model; without one, all chapters are taken. Executing twice
