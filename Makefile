@@ -52,9 +52,10 @@ paper: $(INSTALLED) ## run the experiments of the paper on its images, write boo
 
 pdf: $(INSTALLED) ## build the book as PDF; needs latexmk and xelatex
 	@command -v latexmk >/dev/null && command -v xelatex >/dev/null || \
-		{ echo "latexmk and xelatex are needed: on Debian, install latexmk, texlive-xetex, texlive-latex-extra"; exit 1; }
+		{ echo "latexmk and xelatex are needed: on Debian, install latexmk texlive-xetex \
+		texlive-latex-extra texlive-fonts-extra fonts-freefont-otf fonts-dejavu-core"; exit 1; }
 	$(VENV)/bin/jupyter-book build . --builder pdflatex --keep-going
-	@echo "The book is ready: $(abspath $(wildcard _build/latex/*.pdf))"
+	@echo "The book is ready: $(abspath _build/latex/regtools.pdf)"
 
 # One thread: sums in one order give one result, and parallel tests do not fight for the cores.
 test notebooks benchmarks paper: export OMP_NUM_THREADS := 1
