@@ -162,8 +162,8 @@ def newton(problem, theta, w0, gtol=1e-6, max_iter=200, callback=None):
 def levenberg_marquardt(problem, theta, w0, gtol=1e-6, max_iter=200, callback=None):
     r"""Minimise the loss by Gauss–Newton steps with Nielsen's damping.
 
-    Each step solves :math:`(H + \mu I)\,\delta = -\nabla J` with the Gauss–Newton matrix
-    :math:`H = 2 J^T J`. The damping μ follows the ratio ρ of actual to predicted decrease: it
+    Each step solves :math:`(H + \gamma I)\,\delta = -\nabla J` with the Gauss–Newton matrix
+    :math:`H = 2 J^T J`. The damping γ follows the ratio ρ of actual to predicted decrease: it
     is multiplied by max(1/3, 1 − (2ρ − 1)³) after a success, and by 2, 4, 8, … after failures.
 
     Parameters
@@ -190,13 +190,13 @@ def levenberg_marquardt(problem, theta, w0, gtol=1e-6, max_iter=200, callback=No
         return track.result(ended)
     status = Status.MAX_ITERATIONS
     loss, gradient, matrix = track.evaluate(track.w.numpy(force=True))
-    mu, growth = 1e-3 * matrix.diagonal().max(), 2.0
+    gamma, growth = 1e-3 * matrix.diagonal().max(), 2.0
     try:
         for _ in range(10 * max_iter):
             if track.n_iter >= max_iter:
                 break
             w = track.w.numpy(force=True)
-            step = np.linalg.solve(matrix + mu * np.eye(len(w)), -gradient)
+            step = np.linalg.solve(matrix + gamma * np.eye(len(w)), -gradient)
             if np.linalg.norm(step) <= 1e-14 * (1 + np.linalg.norm(w)):
                 status = Status.SMALL_STEP
                 break
@@ -209,12 +209,12 @@ def levenberg_marquardt(problem, theta, w0, gtol=1e-6, max_iter=200, callback=No
             if rho > 0:
                 track.accept(w + step)
                 loss, gradient, matrix = new_loss, new_gradient, new_matrix
-                mu, growth = mu * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
+                gamma, growth = gamma * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
                 if track.gradient_norm <= track.gradient_tolerance:
                     status = Status.CONVERGED
                     break
             else:
-                mu, growth = mu * growth, 2 * growth
+                gamma, growth = gamma * growth, 2 * growth
     except _NotFiniteError:
         status = Status.NOT_FINITE
     except KeyboardInterrupt:

@@ -35,7 +35,7 @@ class VarProState:
     gradient_norm : float
         Of 2 Jᵀr, with the Jacobian of the rule: the gradient itself where the rule is exact.
     damping : float
-        μ of the step that led here, relative to the largest diagonal entry of JᵀJ at the start;
+        γ of the step that led here, relative to the largest diagonal entry of JᵀJ at the start;
         NaN at the start itself.
     n_iter_cg : int
         CG iterations spent so far, for images, tangents and steps, refused trials included. A
@@ -110,7 +110,7 @@ def varpro(
 ):
     r"""Minimise the reduced objective by Gauss–Newton steps with Levenberg–Marquardt damping.
 
-    Each step solves :math:`(J^T J + \mu I)\,\delta = -J^T r`. The damping follows the ratio ρ of
+    Each step solves :math:`(J^T J + \gamma I)\,\delta = -J^T r`. The damping follows the ratio ρ of
     actual to predicted decrease: it is multiplied by max(1/3, 1 − (2ρ − 1)³) after a success, and
     by 2, 4, 8, … after failures.
 
@@ -137,7 +137,7 @@ def varpro(
         Relative residual of the normal equations where no number of iterations is given; or a
         function of the last `VarProState`, None at the start, that gives it.
     damping : float
-        First μ, relative to the largest diagonal entry of JᵀJ.
+        First γ, relative to the largest diagonal entry of JᵀJ.
     callback : callable, optional
         ``callback(state)`` after each accepted step. Ctrl-C returns the best so far.
 
@@ -163,7 +163,7 @@ def joint_gauss_newton(
 ):
     r"""Minimise over maps and image together, without projecting: the method to compare with.
 
-    Each step minimises :math:`\lVert D\,\delta w + A\,\delta f + r \rVert^2 + \mu \lVert \delta
+    Each step minimises :math:`\lVert D\,\delta w + A\,\delta f + r \rVert^2 + \gamma \lVert \delta
     w \rVert^2`. It equals Kaufman's step of `varpro` in w; but the image then moves along a
     straight line instead of being solved for again.
 
@@ -246,9 +246,9 @@ class _JacobianModel:
         self.gradient_norm = float(2 * self.half_gradient.norm())
         self.scale = float(self.matrix.diagonal().max())
 
-    def step(self, mu):
+    def step(self, gamma):
         eye = torch.eye(len(self.matrix), dtype=self.matrix.dtype, device=self.matrix.device)
-        dw = torch.linalg.solve(self.matrix + mu * eye, -self.half_gradient)
+        dw = torch.linalg.solve(self.matrix + gamma * eye, -self.half_gradient)
         expected = self.point.residual + self.jacobian @ dw
         image = self.point.image + self.moves @ dw
         return _Step(dw, image, self.point.loss - float(expected.square().sum()))
@@ -257,9 +257,9 @@ class _JacobianModel:
 class _JointModel:
     r"""Kaufman's steps, each from one solve of the size of the image.
 
-    The step minimises ‖D δw + A δf + r‖² + μ ‖δw‖². For a given δf the best δw costs one small
+    The step minimises ‖D δw + A δf + r‖² + γ ‖δw‖². For a given δf the best δw costs one small
     solve for each frame, as D couples no two frames. What remains is a system for δf alone,
-    :math:`A^T Q A\,\delta f = -A^T Q r` with :math:`Q = I - D (D^T D + \mu I)^{-1} D^T`.
+    :math:`A^T Q A\,\delta f = -A^T Q r` with :math:`Q = I - D (D^T D + \gamma I)^{-1} D^T`.
     """
 
     def __init__(self, point):
@@ -276,13 +276,13 @@ class _JointModel:
             total = total + self.right.square().sum()
         self.gradient_norm = float(2 * total.sqrt())
 
-    def step(self, mu):
+    def step(self, gamma):
         point, operator = self.point, self.point.operator
         eye = torch.eye(self.square.shape[1], dtype=self.square.dtype, device=self.square.device)
-        damped = self.square + mu * eye
+        damped = self.square + gamma * eye
 
         def best(rows):
-            """The δw that makes ‖D δw + rows‖² + μ ‖δw‖² least, one line a frame."""
+            """The δw that makes ‖D δw + rows‖² + γ ‖δw‖² least, one line a frame."""
             return -torch.linalg.solve(damped, self._transposed(rows)[..., None])[..., 0]
 
         def reduced(rows, dw):
@@ -353,22 +353,22 @@ class _Run:
             if self.lost:
                 return Status.NO_OVERLAP
             # The slopes of a black image are zero: joint steps then move the image alone.
-            mu, growth = damping * (self.scale or 1.0), 2.0
+            gamma, growth = damping * (self.scale or 1.0), 2.0
             while self.gradient_norm > self.gradient_tolerance:
                 if len(self.history) > max_iter:
                     return Status.MAX_ITERATIONS
-                step = model.step(mu)
+                step = model.step(gamma)
                 if self.negligible(point, step):
                     return Status.SMALL_STEP
                 trial = self.trial(point, step)
                 gain = point.loss - trial.loss if trial else -1.0
                 rho = gain / step.predicted if step.predicted > 0 else -1.0
                 if not (rho > 0 and gain > 0):
-                    mu, growth = mu * growth, 2 * growth
+                    gamma, growth = gamma * growth, 2 * growth
                     continue
-                point, used = trial, mu
+                point, used = trial, gamma
                 model = self.accept(point, used)
-                mu, growth = mu * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
+                gamma, growth = gamma * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
         except KeyboardInterrupt:
             if not self.history:
                 raise
@@ -390,10 +390,10 @@ class _Run:
         trial = _Point(self, w, point.projection, step.image, project=not self.joint)
         return trial if math.isfinite(trial.loss) else None
 
-    def accept(self, point, mu):
+    def accept(self, point, gamma):
         """Record a point, return the model of the objective there."""
         model = self.model(point)
-        self.record(point, model, mu)
+        self.record(point, model, gamma)
         projection = self.projection()
         if self.n_iter is None and projection.tol < point.projection.tol:
             point.project(projection)
@@ -401,7 +401,7 @@ class _Run:
             self.loss, self.gradient_norm = point.loss, model.gradient_norm
         return model
 
-    def record(self, point, model, mu):
+    def record(self, point, model, gamma):
         self.w, self.loss, self.gradient_norm = point.w, point.loss, model.gradient_norm
         self.scale = self.scale or model.scale
         state = VarProState(
@@ -409,12 +409,12 @@ class _Run:
             w=point.w,
             loss=point.loss,
             gradient_norm=model.gradient_norm,
-            damping=math.nan if mu is None else mu / self.scale,
+            damping=math.nan if gamma is None else gamma / self.scale,
             n_iter_cg=self.n_iter_cg,
             n_evaluations=self.n_evaluations,
         )
         self.history.append(state)
-        if self.callback is not None and mu is not None:
+        if self.callback is not None and gamma is not None:
             self.callback(state)
 
     def result(self, status):

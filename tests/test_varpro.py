@@ -164,12 +164,12 @@ def test_both_sides_of_the_test_are_reported():
 
 
 def test_the_first_step_is_a_damped_gauss_newton_step():
-    """With μ relative to the largest diagonal entry of JᵀJ, from the dense Jacobian."""
+    """With γ relative to the largest diagonal entry of JᵀJ, from the dense Jacobian."""
     J = jacfwd(lambda w: dense_frames.reduced_residual(PROBLEM, w))(W0)
     r = dense_frames.reduced_residual(PROBLEM, W0)
     for damping in (1e-3, 10.0):
-        mu = damping * (J.T @ J).diagonal().max()
-        step = torch.linalg.solve(J.T @ J + mu * torch.eye(12).double(), -J.T @ r)
+        gamma = damping * (J.T @ J).diagonal().max()
+        step = torch.linalg.solve(J.T @ J + gamma * torch.eye(12).double(), -J.T @ r)
         result = varpro(PROBLEM, W0, damping=damping, max_iter=1, tol_cg=1e-12)
         torch.testing.assert_close(result.w, W0 + step, rtol=0, atol=1e-7)
         assert result.history[1].damping == pytest.approx(damping)
@@ -190,7 +190,7 @@ def test_damping_follows_the_ratio_of_gain_and_promise(seed):
     result = varpro(PROBLEM, start(PROBLEM, size=0.15, seed=seed), max_iter=4, tol_cg=1e-12)
     states = result.history
     assert any(b.damping > 0.4 * a.damping for a, b in itertools.pairwise(states[1:]))
-    assert result.n_evaluations == 5  # no step was refused, so that each μ follows from the last
+    assert result.n_evaluations == 5  # no step was refused, so that each γ follows from the last
     for one, two, three in zip(states, states[1:], states[2:], strict=False):
         assert three.damping == pytest.approx(nielsen(one, two) * two.damping, rel=1e-4)
 
@@ -354,19 +354,19 @@ def models(problem, w, tol=1e-13):
     return module._JacobianModel(point), module._JointModel(point)
 
 
-@pytest.mark.parametrize("mu", [1e-2, 1.0, 100.0])
+@pytest.mark.parametrize("gamma", [1e-2, 1.0, 100.0])
 @pytest.mark.parametrize(
     "options", [{}, {"fix_first": False}, {"domain": BOX, "q": 1}], ids=["2D", "first free", "3D"]
 )
-def test_kaufmans_step_is_the_joint_step(options, mu):
-    """Both equal the w part of min ‖D δw + A δf + r‖² + μ ‖δw‖², by NumPy's least squares."""
+def test_kaufmans_step_is_the_joint_step(options, gamma):
+    """Both equal the w part of min ‖D δw + A δf + r‖² + γ ‖δw‖², by NumPy's least squares."""
     problem = small_problem(**options)
     w = start(problem)
     A, b = dense_frames.matrix(problem, w), dense_frames.target(problem)
     f = dense_frames.projection(problem, w)
     dA = jacfwd(lambda w: dense_frames.matrix(problem, w))(w)
     D, r, p, n = torch.einsum("rnk,n->rk", dA, f), A @ f - b, len(w), len(f)
-    damping = torch.cat([math.sqrt(mu) * torch.eye(p), torch.zeros(p, n)], dim=1).double()
+    damping = torch.cat([math.sqrt(gamma) * torch.eye(p), torch.zeros(p, n)], dim=1).double()
     system = torch.cat([torch.cat([D, A], dim=1), damping]).numpy()
     right = -np.r_[r.numpy(), np.zeros(p)]
     both = torch.from_numpy(np.linalg.lstsq(system, right, rcond=None)[0])
@@ -374,7 +374,7 @@ def test_kaufmans_step_is_the_joint_step(options, mu):
     promise = float(r @ r - (D @ dw + A @ df + r).square().sum())
     by_jacobian, by_one_solve = models(problem, w)
     for model in (by_jacobian, by_one_solve):
-        step = model.step(mu)
+        step = model.step(gamma)
         torch.testing.assert_close(step.dw, dw, rtol=0, atol=1e-7 * float(dw.abs().max()))
         image = (f + df).reshape(problem.domain.m)
         torch.testing.assert_close(step.image, image, rtol=0, atol=1e-6 * float(image.abs().max()))
@@ -453,8 +453,8 @@ def test_first_joint_step_is_that_of_dense_least_squares():
     A, b = dense_frames.matrix(PROBLEM, W0), dense_frames.target(PROBLEM)
     dA = jacfwd(lambda w: dense_frames.matrix(PROBLEM, w))(W0)
     D, r = torch.einsum("rnk,n->rk", dA, image.flatten()), A @ image.flatten() - b
-    mu = float(0.5 * D.square().sum(0).max())
-    damping = torch.cat([math.sqrt(mu) * torch.eye(12), torch.zeros(12, 96)], dim=1).double()
+    gamma = float(0.5 * D.square().sum(0).max())
+    damping = torch.cat([math.sqrt(gamma) * torch.eye(12), torch.zeros(12, 96)], dim=1).double()
     system = torch.cat([torch.cat([D, A], dim=1), damping]).numpy()
     both = np.linalg.lstsq(system, -np.r_[r.numpy(), np.zeros(12)], rcond=None)[0]
     result = joint_gauss_newton(PROBLEM, W0, image, damping=0.5, max_iter=1, tol_cg=1e-12)
@@ -559,8 +559,8 @@ def test_a_step_out_of_the_box_or_to_nowhere_is_refused(monkeypatch, wrong):
     step = module._JacobianModel.step
     calls = itertools.count()
 
-    def sometimes_wrong(self, mu):
-        right = step(self, mu)
+    def sometimes_wrong(self, gamma):
+        right = step(self, gamma)
         shift = torch.zeros(12).double()
         shift[4] = wrong if next(calls) % 2 == 0 else 0.0
         return module._Step(right.dw + shift, right.image, right.predicted)
