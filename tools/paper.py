@@ -105,7 +105,7 @@ def figure_3(name):
         other = predictor_corrector(problem, thetas, identity, predictor=predictor)
         iterations[label] = other.n_iter
     for key in ("exact", "2JTJ"):
-        found[f"{key}_saved"] = digits(100 * (1 - iterations[key] / iterations["none"]), 1)
+        found[f"{key}_saved"] = digits(100 * (1 - iterations[key] / iterations["none"]), 2)
     return found
 
 
@@ -211,8 +211,9 @@ def rows_and_parameters(name):
     run = varpro(data.free, data.free_start, "implicit", max_iter=10)
     found["free_first_frame"] = data.error(run.image)
     points = data.problem.points
-    drift = (Affine(2)(run.w[:6], points) - points).norm(dim=1).max()
-    found["drift_in_pixels"] = digits(drift / min(data.domain.h), 1)
+    drift = Affine(2)(run.w[:6], points) - points
+    pixels = drift / torch.tensor(data.domain.h, dtype=drift.dtype)
+    found["drift_in_pixels"] = digits(pixels.norm(dim=1).max(), 1)
     return found
 
 
@@ -293,7 +294,7 @@ def figure_8(name):
     for word, published in SETTINGS.items():
         for key, rule in rules.items():
             run = data.run(rule, published, n_iter_cg=200)
-            found[f"{word}_{key}"] = data.error(run.image)
+            found[f"{word}_{key}"] = data.error(run.image, 2 if key in ("last_0", "last_70") else 3)
     return found
 
 
@@ -303,7 +304,7 @@ def figure_10(name):
     for word, published in SETTINGS.items():
         for count in COUNTS:
             run = data.run("unrolled", published, n_iter_cg=count)
-            found[f"{word}_{count}"] = data.error(run.image)
+            found[f"{word}_{count}"] = data.error(run.image, 3)
     return found
 
 
