@@ -26,7 +26,7 @@ from .conjugate_gradient import (
 
 @dataclass(frozen=True)
 class NoDerivative:
-    """Take the image as a constant: ∂f/∂w = 0, as in Chung, Haber and Nagy (2006)."""
+    """Take the image as a constant: ∂f/∂w = 0, the earlier practice that the paper improves on."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Kaufman:
 
     References
     ----------
-    Kaufman (1975); O'Leary and Rust (2013).
+    Kaufman (1975); Golub and Pereyra (2003).
     """
 
     n_iter: int | None = None
@@ -57,6 +57,10 @@ class Implicit:
     ----------
     n_iter : int, optional
         CG iterations; by default as many as for the image.
+
+    References
+    ----------
+    Golub and Pereyra (1973); O'Leary and Rust (2013).
     """
 
     n_iter: int | None = None

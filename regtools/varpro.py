@@ -33,10 +33,12 @@ class VarProState:
     loss : float
         Sum of squares of the rows that are minimised, with the image as it was computed.
     gradient_norm : float
-        Of 2 Jᵀr, with the Jacobian of the rule: the gradient itself where the rule is exact.
+        Of 2 Jᵀr, with the Jacobian of the rule: the gradient itself where the rule is exact. Where
+        one solve makes a step (Kaufman, 32 parameters or more) of 2 Dᵀr, which for an accurate
+        image is the same.
     damping : float
-        γ of the step that led here, relative to the largest diagonal entry of JᵀJ at the start;
-        NaN at the start itself.
+        γ of the step that led here, relative to what `damping` of `varpro` is, at the start; NaN
+        at the start itself.
     n_iter_cg : int
         CG iterations spent so far, for images, tangents and steps, refused trials included. A
         block of right-hand sides counts once, although it costs more than a single one.
@@ -137,7 +139,8 @@ def varpro(
         Relative residual of the normal equations where no number of iterations is given; or a
         function of the last `VarProState`, None at the start, that gives it.
     damping : float
-        First γ, relative to the largest diagonal entry of JᵀJ.
+        First γ, relative to the largest diagonal entry of JᵀJ; where one solve makes a step, of
+        DᵀD, which is larger.
     callback : callable, optional
         ``callback(state)`` after each accepted step. Ctrl-C returns the best so far.
 
@@ -164,8 +167,9 @@ def joint_gauss_newton(
     r"""Minimise over maps and image together, without projecting: the method to compare with.
 
     Each step minimises :math:`\lVert D\,\delta w + A\,\delta f + r \rVert^2 + \gamma \lVert \delta
-    w \rVert^2`. It equals Kaufman's step of `varpro` in w; but the image then moves along a
-    straight line instead of being solved for again.
+    w \rVert^2`. From the best image, with the same γ, its part in w is Kaufman's step of `varpro`.
+    But then the image moves along a straight line instead of being solved for again, and is no
+    longer the best one.
 
     Parameters
     ----------
