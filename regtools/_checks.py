@@ -1,6 +1,7 @@
 """Checks of what a user hands to an image; each error names argument, given and allowed."""
 
 import math
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -9,10 +10,15 @@ from . import _tracing
 from .domain import Domain
 
 
-def check_data(data, domain):
-    """Raise unless `data` can be an image on `domain`."""
+def check_domain(domain):
+    """Raise unless `domain` is a `Domain`."""
     if not isinstance(domain, Domain):
         raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
+
+
+def check_data(data, domain):
+    """Raise unless `data` can be an image on `domain`."""
+    check_domain(domain)
     if not torch.is_tensor(data) or data.dtype not in (torch.float32, torch.float64):
         raise TypeError(
             f"data must be a float32 or float64 tensor; got {_kind(data)}. "
@@ -24,7 +30,7 @@ def check_data(data, domain):
         raise ValueError(
             f"data must have at least 4 pixels along each axis; got {tuple(data.shape)}"
         )
-    _check_finite("data", data, "pixel")
+    check_finite("data", data, "pixel")
 
 
 def check_points(points, data, domain):
@@ -35,10 +41,11 @@ def check_points(points, data, domain):
         raise TypeError(f"points must be on {data.device}, as the data; got {points.device}")
     if points.ndim != 2 or points.shape[1] != domain.dim:
         raise ValueError(f"points must have shape (n, {domain.dim}); got {tuple(points.shape)}")
-    _check_finite("points", points, "value")
+    check_finite("points", points, "value")
 
 
-def _check_finite(name, tensor, entry):
+def check_finite(name, tensor, entry):
+    """Raise unless every entry of a tensor is finite."""
     if _tracing.records_program():
         return  # there are no numbers yet
     values = _tracing.values(tensor)
@@ -59,6 +66,29 @@ def check_order(order):
     """Raise unless `order` is 0, 1, 2 or 3."""
     if not isinstance(order, int) or not 0 <= order <= 3:
         raise ValueError(f"order must be 0, 1, 2 or 3; got {order!r}")
+
+
+def is_number(value):
+    """Whether a value is a real number, and not a truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_positive(name, value):
+    """Raise unless `value` is a finite number above 0."""
+    if not (is_number(value) and math.isfinite(value) and value > 0):
+        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
+
+
+def check_whole(name, value, also=""):
+    """Raise unless `value` is a whole number from 1; `also` names what else is allowed."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name} must be a whole number from 1{also}; got {value!r}")
+
+
+def check_n_iter(name, n_iter):
+    """Raise unless `n_iter` is None or a whole number from 1."""
+    if n_iter is not None:
+        check_whole(name, n_iter, also=", or None")
 
 
 def check_theta(theta):

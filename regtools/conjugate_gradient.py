@@ -5,13 +5,12 @@ space :math:`x_0 + \mathrm{span}\{r_0, A r_0, \dots, A^{k-1} r_0\}`. The step si
 data, so :math:`x_k` is *not* linear in b, although :math:`A^{-1} b` is.
 """
 
-import math
 from dataclasses import dataclass
-from numbers import Integral
 
 import torch
 
 from . import _tracing
+from ._checks import check_n_iter
 from .optimize import ADVICE, Status
 
 
@@ -242,26 +241,11 @@ def _check(A, b, x0, n_iter, tol, columns):
             raise ValueError(f"A must keep the shape {tuple(x.shape)}; got {tuple(product.shape)}")
         return product
 
-    check_n_iter(n_iter, "n_iter")
+    check_n_iter("n_iter", n_iter)
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol must be at least 0; got {tol}")
     exactly = tol is None and n_iter is not None
     return apply, n_iter, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
-
-
-def check_n_iter(n_iter, name):
-    """Raise unless `n_iter` is None or a whole number from 1."""
-    if n_iter is None:
-        return
-    if isinstance(n_iter, bool) or not isinstance(n_iter, Integral) or n_iter < 1:
-        raise ValueError(f"{name} must be a whole number from 1, or None; got {n_iter!r}")
-
-
-def check_positive(name, value):
-    """Raise unless `value` is a finite number above 0."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (number and math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
 
 
 def _result(x, rr, limit, n_iter, active, broken, exactly):

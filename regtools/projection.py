@@ -15,10 +15,9 @@ from fractions import Fraction
 
 import torch
 
+from ._checks import check_n_iter, check_positive, is_number
 from .conjugate_gradient import (
     CGResult,
-    check_n_iter,
-    check_positive,
     conjugate_gradient,
     differentiate_cg,
 )
@@ -46,7 +45,7 @@ class Kaufman:
     n_iter: int | None = None
 
     def __post_init__(self):
-        check_n_iter(self.n_iter, "n_iter")
+        check_n_iter("n_iter", self.n_iter)
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Implicit:
     n_iter: int | None = None
 
     def __post_init__(self):
-        check_n_iter(self.n_iter, "n_iter")
+        check_n_iter("n_iter", self.n_iter)
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ class Unrolled:
 
     def __post_init__(self):
         for name, value in (("last", self.last), ("first", self.first)):
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is not None and not (number and 0 <= value <= 1):
+            if value is not None and not (is_number(value) and 0 <= value <= 1):
                 raise ValueError(f"{name} must be a fraction between 0 and 1; got {value!r}")
         if self.last is not None and self.first is not None:
             raise ValueError(f"give last or first, not both; got {self.last} and {self.first}")
@@ -176,7 +174,7 @@ class Projection:
     """
 
     def __init__(self, problem, derivative="implicit", n_iter=None, tol=1e-10):
-        check_n_iter(n_iter, "n_iter_cg")
+        check_n_iter("n_iter_cg", n_iter)
         check_positive("tol_cg", tol)
         self.problem, self.rule = problem, as_rule(derivative)
         self.n_iter, self.tol = n_iter, tol

@@ -17,12 +17,11 @@ differences divided by h.
 import math
 import warnings
 from functools import cached_property
-from numbers import Integral
 
 import torch
 
 from . import _tracing
-from ._checks import _check_finite
+from ._checks import check_domain, check_finite, check_whole, is_number
 from ._frame_operator import FrameOperator
 from ._sparse import fixed_width
 from .conjugate_gradient import conjugate_gradient
@@ -85,7 +84,7 @@ def simulate_frames(image, domain, factor, w):
             f"w must hold blocks of {transform.n_params} parameters, one a moved frame; "
             f"got shape {tuple(w.shape)}"
         )
-    _check_finite("w", w, "value")
+    check_finite("w", w, "value")
     points = domain.cell_centers(image.dtype, image.device)
     frames = [image]
     for block in w.reshape(-1, transform.n_params):
@@ -96,9 +95,8 @@ def simulate_frames(image, domain, factor, w):
 
 def coarse_domain(domain, factor):
     """Return the box with cells `factor` times as wide, checking that this is possible."""
-    _check_domain(domain)
-    if isinstance(factor, bool) or not isinstance(factor, Integral) or factor < 1:
-        raise ValueError(f"factor must be a whole number from 1; got {factor!r}")
+    check_domain(domain)
+    check_whole("factor", factor)
     if any(m % factor for m in domain.m):
         raise ValueError(f"factor must divide domain.m = {domain.m}; got {factor}")
     return Domain(domain.omega, tuple(m // factor for m in domain.m))
@@ -138,8 +136,7 @@ class SuperResolutionProblem:
         if min(domain.m) < 4:
             raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
         self.frames = _check_frames(frames, domain.dim, self.frame_domain.m)
-        number = isinstance(lam, (int, float)) and not isinstance(lam, bool)
-        if not (number and math.isfinite(lam) and lam > 0):
+        if not (is_number(lam) and math.isfinite(lam) and lam > 0):
             raise ValueError(
                 f"lam must be finite and above 0; got {lam!r}. Without it, pixels that no frame "
                 "sees are free and the image is not determined"
@@ -290,7 +287,7 @@ class SuperResolutionProblem:
             raise ValueError(
                 f"{name} must have shape ({self.n_params},), {blocks}; got {tuple(w.shape)}"
             )
-        _check_finite(name, w, "value")
+        check_finite(name, w, "value")
 
     def check_image(self, image, name="image"):
         """Raise unless `image` can be the sharp image of this problem."""
@@ -336,7 +333,7 @@ def register_frames(frames, domain, thetas=(100.0, 10.0, 1.0, 0.1), callback=Non
     ----------
     Paper, section 4.3, where one image alone was blurred and each scale started afresh.
     """
-    _check_domain(domain)
+    check_domain(domain)
     frames = _check_frames(frames, domain.dim)
     if min(frames.shape[1:]) < 4:
         raise ValueError(
@@ -367,11 +364,6 @@ def check_rows(rows):
         raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")
 
 
-def _check_domain(domain):
-    if not isinstance(domain, Domain):
-        raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
-
-
 def _check_dtype(tensor, dtype, name):
     if not torch.is_tensor(tensor) or tensor.dtype != dtype:
         kind = tensor.dtype if torch.is_tensor(tensor) else type(tensor).__name__
@@ -384,7 +376,7 @@ def _check_image(image, domain, name):
         raise TypeError(f"{name} must be a float32 or float64 tensor; got {kind}")
     if tuple(image.shape) != domain.m:
         raise ValueError(f"{name} must have shape {domain.m}; got {tuple(image.shape)}")
-    _check_finite(name, image, "pixel")
+    check_finite(name, image, "pixel")
 
 
 def _check_frames(frames, dim, m=None):
@@ -402,7 +394,7 @@ def _check_frames(frames, dim, m=None):
         raise ValueError(f"frames must have shape (q + 1, {sizes}){why}; got {tuple(frames.shape)}")
     if len(frames) < 2:
         raise ValueError(f"frames must hold at least 2 frames; got {len(frames)}")
-    _check_finite("frames", frames, "pixel")
+    check_finite("frames", frames, "pixel")
     return frames.detach().clone()
 
 

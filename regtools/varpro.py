@@ -7,11 +7,11 @@ derivative of the projection, see `regtools.projection`.
 
 import math
 from dataclasses import dataclass, field
-from numbers import Integral
 
 import torch
 
-from .conjugate_gradient import check_positive, conjugate_gradient
+from ._checks import check_positive, check_whole
+from .conjugate_gradient import conjugate_gradient
 from .optimize import ADVICE, Status
 from .projection import Kaufman, Projection
 from .superresolution import check_rows
@@ -341,8 +341,7 @@ class _Run:
     def minimise(self, w0, max_iter, damping, image0=None):
         """Run to the end; return how it ended."""
         self.problem.check_parameters(w0, "w0")
-        if isinstance(max_iter, bool) or not isinstance(max_iter, Integral) or max_iter < 1:
-            raise ValueError(f"max_iter must be a whole number from 1; got {max_iter!r}")
+        check_whole("max_iter", max_iter)
         check_positive("damping", damping)
         lost = (self.problem.overlap(w0) == 0).nonzero().flatten().tolist()
         self.lost = [frame + self.problem.fix_first for frame in lost]
@@ -370,8 +369,7 @@ class _Run:
                 if not (rho > 0 and gain > 0):
                     gamma, growth = gamma * growth, 2 * growth
                     continue
-                point, used = trial, gamma
-                model = self.accept(point, used)
+                point, model = trial, self.accept(trial, gamma)
                 gamma, growth = gamma * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
         except KeyboardInterrupt:
             if not self.history:

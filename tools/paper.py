@@ -11,6 +11,7 @@ in the file unless --timings renews them.
 import argparse
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -175,12 +176,18 @@ class Frames:
         return varpro(problem, start, derivative, rows=rows, max_iter=max_iter, **options)
 
 
+@cache
+def frames_of(name):
+    """Register the frames of a pair once for all experiments; nothing changes them."""
+    return Frames(name)
+
+
 SETTINGS = {"published": True, "stacked": False}
 
 
 def figure_5(name):
     """All CG iterations differentiated against none, ten steps, exact projections."""
-    data = Frames(name)
+    data = frames_of(name)
     found = {
         "true_maps": data.error(data.problem.reconstruct(data.w)),
         "start": data.error(data.problem.reconstruct(data.start)),
@@ -196,7 +203,7 @@ def figure_5(name):
 
 def rows_and_parameters(name):
     """What dropping the derivative does to the gradient; what a free frame 0 does."""
-    data, found = Frames(name), {}
+    data, found = frames_of(name), {}
     operator = data.problem.operator(data.start)
     projections = [Projection(data.problem, rule, tol=1e-12) for rule in ("implicit", "none")]
     projected = projections[0].project(operator)
@@ -219,7 +226,7 @@ def rows_and_parameters(name):
 
 def unknowns(name):
     """Is the problem well determined? Singular values of the data rows, at the true maps."""
-    data = Frames(name)
+    data = frames_of(name)
     operator, n = data.problem.operator(data.w), data.image.numel()
     eye = torch.eye(n, dtype=torch.float64).reshape(*data.domain.m, n)
     rows = operator(eye)[: data.problem.n_data]
@@ -267,7 +274,7 @@ def _rough(image):
 
 def figure_7(name):
     """Error of the derivative of the projection, part of 200 CG iterations differentiated."""
-    data = Frames(name)
+    data = frames_of(name)
     operator = data.problem.operator(data.start)
     exact = Projection(data.problem, "implicit", tol=1e-13)
     truth = exact.image_derivative(operator, exact.project(operator))
@@ -287,7 +294,7 @@ def figure_7(name):
 
 def figure_8(name):
     """Ten steps with part of 200 CG iterations differentiated."""
-    data, found = Frames(name), {}
+    data, found = frames_of(name), {}
     rules = {f"last_{k}": Unrolled(last=k / 100) for k in (0, 70, 90, 95, 100)}
     rules |= {"first_90": Unrolled(first=0.9)}
     rules |= {f"implicit_{k}": Implicit(k) for k in (25, 200)}
@@ -300,7 +307,7 @@ def figure_8(name):
 
 def figure_10(name):
     """Ten steps with few CG iterations, all differentiated."""
-    data, found = Frames(name), {}
+    data, found = frames_of(name), {}
     for word, published in SETTINGS.items():
         for count in COUNTS:
             run = data.run("unrolled", published, n_iter_cg=count)

@@ -8,6 +8,7 @@ import torch
 from ..derivatives import TaylorTest, local_model, taylor_test
 from ..explorer import Control, Explorer, Panel
 from ..plotting import plot_residual
+from ._shared import picture_size
 
 STEPS = 2.0 ** -np.arange(46.0)
 """The steps of the Taylor test: from 1 down to where only rounding is left."""
@@ -142,7 +143,6 @@ def taylor_explorer(problem, w, direction, theta=1.0):
             f"shrinks like t to the power {view.test.order:.1f}."
         )
 
-    left, right, bottom, top = problem.domain.omega
     return Explorer(
         compute,
         [
@@ -158,7 +158,7 @@ def taylor_explorer(problem, w, direction, theta=1.0):
             Panel(
                 draw_residual,
                 lambda view: f"The residual image at the step t = {_power(view.step)}.",
-                size=(2.4 * (right - left) / (top - bottom), 2.5),
+                size=picture_size(problem.domain, 2.4, 2.5),
                 lossless=False,
             ),
         ],

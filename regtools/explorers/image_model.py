@@ -6,6 +6,7 @@ import torch
 from ..explorer import Control, Explorer, Panel
 from ..interpolation import SplineImage, frequency_response, half_gain_wavelength
 from ..plotting import plain, plot_frequency_response, plot_image, plot_profile
+from ._shared import picture_size
 
 
 def theta_explorer(data, domain, level=0.45):
@@ -26,7 +27,7 @@ def theta_explorer(data, domain, level=0.45):
         One slider over theta, from 1e-3 to 1e4 pixels⁴.
     """
     image = SplineImage(data, domain)
-    left, right, bottom, top = domain.omega
+    left, right, bottom, _ = domain.omega
     thetas = np.geomspace(1e-3, 1e4, 57)
     row = int(level * domain.m[1])
     height = bottom + (row + 0.5) * domain.h[1]
@@ -64,7 +65,7 @@ def theta_explorer(data, domain, level=0.45):
             Panel(
                 draw_image,
                 lambda result: f"The image at θ = {plain(result[0])}.",
-                size=(2.5 * (right - left) / (top - bottom), 2.5),
+                size=picture_size(domain, 2.5, 2.5),
                 lossless=False,
             ),
             Panel(draw_profile, "Grey values along the white line, and the pixels they come from."),

@@ -6,6 +6,7 @@ import torch
 
 from ..explorer import Control, Explorer, Panel
 from ..plotting import plot_image, plot_residual
+from ._shared import picture_size, relative_error
 
 LIMIT = 80.0  # grey values at which the colours of the error end
 
@@ -70,8 +71,8 @@ def exact_iterates(problem, run, truth, count):
                 count,
                 state.iteration,
                 image,
-                _relative(image, truth),
-                _relative(inexact, truth),
+                relative_error(image, truth),
+                relative_error(inexact, truth),
                 float(problem.loss(state.w, image)),
             )
         )
@@ -97,18 +98,16 @@ def inexact_explorer(problem, iterates, truth):
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If `iterates` are fewer than two lists or hold an empty one, or `truth` does not fit.
     """
     if len(iterates) < 2 or not all(iterates.values()):
         raise ValueError(f"iterates must be at least 2 lists; got counts {list(iterates)}")
-    if tuple(truth.shape) != problem.domain.m:
-        raise ValueError(f"truth must have shape {problem.domain.m}; got {tuple(truth.shape)}")
+    problem.check_image(truth, "truth")
     along = dict(sorted(iterates.items()))
     last = max(len(found) for found in along.values()) - 1
     domain = problem.domain
-    left, right, bottom, top = domain.omega
-    size = (2.3 * (right - left) / (top - bottom), 2.4)
+    size = picture_size(domain, 2.3, 2.4)
     highest = 100 * max(one.error for found in along.values() for one in found)
     lowest = 100 * min(one.error for found in along.values() for one in found)
 
@@ -176,7 +175,3 @@ def inexact_explorer(problem, iterates, truth):
         describe=describe,
         title="Projections with few CG iterations",
     )
-
-
-def _relative(image, truth):
-    return float((image - truth).norm() / truth.norm())

@@ -8,6 +8,7 @@ import torch
 from ..explorer import Control, Explorer, Panel
 from ..plotting import plain, plot_image, plot_residual
 from ..predictor_corrector import Prediction, Step, predictor_corrector
+from ._shared import picture_size
 
 FRACTIONS = np.linspace(-0.8, 1.8, 53)
 LIMIT = 120.0  # grey values at which the colours of the residual end
@@ -68,8 +69,7 @@ def path_explorer(problem, thetas, w0):
         raise ValueError(f"the path ended early: {path.message}")
     steps = {step.theta: step for step in path.steps}
     domain = problem.domain
-    left, right, bottom, top = domain.omega
-    size = (2.5 * (right - left) / (top - bottom), 2.6)
+    size = picture_size(domain, 2.5, 2.6)
 
     def compute(theta):
         step = steps[theta]

@@ -8,6 +8,7 @@ import torch
 from ..explorer import Control, Explorer, Panel
 from ..plotting import RULES, plot_residual
 from ..projection import Implicit, Projection, Unrolled
+from ._shared import picture_size, relative_error
 
 FRACTIONS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 COUNTS = (50, 100, 200, 400)
@@ -78,22 +79,25 @@ def fraction_explorer(problem, w, parameter=4):
     operator, domain = problem.operator(w), problem.domain
     exact = Projection(problem, "implicit", tol=1e-12)
     truth, jacobian = exact.linearize(operator, exact.project(operator))
-    scale = float(jacobian.norm())
     column = truth[..., parameter]
     largest = float(column.abs().max())
     known = {}
 
+    def part(fraction, n_iter):
+        rule = Unrolled(last=fraction)
+        return rule, rule.counts(n_iter)[1]
+
     def linearize(rule, n_iter):
         projection = Projection(problem, rule, n_iter)
         moves, there = projection.linearize(operator, projection.project(operator))
-        return moves[..., parameter], float((there - jacobian).norm()) / scale
+        return moves[..., parameter], relative_error(there, jacobian)
 
     def all_fractions(n_iter):
         if n_iter not in known:
             pairs = []
             for fraction in FRACTIONS:
-                count = round(fraction * n_iter)
-                rules = (Unrolled(last=fraction), Implicit(n_iter=count) if count else "none")
+                rule, count = part(fraction, n_iter)
+                rules = (rule, Implicit(n_iter=count) if count else "none")
                 pairs.append([linearize(rule, n_iter) for rule in rules])
             known[n_iter] = pairs
         return known[n_iter]
@@ -102,9 +106,8 @@ def fraction_explorer(problem, w, parameter=4):
         pairs = all_fractions(n_iter)
         (unrolled, _), (implicit, _) = pairs[FRACTIONS.index(fraction)]
         errors = np.array([[error for _, error in pair] for pair in pairs])
-        return Fraction(
-            n_iter, round(fraction * n_iter), fraction, unrolled, implicit, *errors.T.copy()
-        )
+        _, count = part(fraction, n_iter)
+        return Fraction(n_iter, count, fraction, unrolled, implicit, *errors.T.copy())
 
     def draw_errors(result, ax):
         percents = 100 * np.array(FRACTIONS)
@@ -123,15 +126,14 @@ def fraction_explorer(problem, w, parameter=4):
         ax.legend(loc="upper right")
 
     def image_panel(title, choose):
-        left, right, bottom, top = domain.omega
-        size = (1.75 * (right - left) / (top - bottom), 2.0)
+        size = picture_size(domain, 1.75, 2.0)
 
         def draw(result, ax):
             plot_residual(choose(result), domain, ax, title, largest=largest)
 
         def alt(result):
             there = choose(result)
-            wrong = float((there - column).norm() / column.norm())
+            wrong = relative_error(there, column)
             size = f"largest entry {float(there.abs().max()) / largest:.2g} times the true one"
             return f"{title}, one column of the image's derivative: {size}, error {_short(wrong)}."
 

@@ -9,6 +9,7 @@ import torch
 from ..explorer import Control, Explorer, Panel
 from ..plotting import RULES, plot_image, plot_residual
 from ..varpro import VarProState
+from ._shared import picture_size, relative_error
 
 LIMIT = 120.0  # grey values at which the colours of the error end
 LONG = {
@@ -64,7 +65,7 @@ def rule_explorer(problem, image, runs):
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If there are fewer than two runs, a key is not the name of a rule, the image does not fit
         the problem, or no run made a step.
     """
@@ -72,8 +73,7 @@ def rule_explorer(problem, image, runs):
     if unknown or len(runs) < 2:
         raise ValueError(f"runs must hold at least 2 of {list(RULES)}; got {list(runs)}")
     domain = problem.domain
-    if tuple(image.shape) != domain.m:
-        raise ValueError(f"image must have shape {domain.m}; got {tuple(image.shape)}")
+    problem.check_image(image)
     last = max(len(run.history) for run in runs.values()) - 1
     if last < 1:
         raise ValueError("runs must hold at least one step; all ended at their start")
@@ -84,8 +84,7 @@ def rule_explorer(problem, image, runs):
     names = [name for name in RULES if name in runs][::-1]
     order = sorted(names, key=lambda name: name != "implicit")  # a solid line hides broken ones
     lowest = min(curve.min() for curve in curves.values())
-    left, right, bottom, top = domain.omega
-    size = (2.4 * (right - left) / (top - bottom), 2.6)
+    size = picture_size(domain, 2.4, 2.6)
 
     @lru_cache(maxsize=256)
     def compute(rule, step):
@@ -93,7 +92,7 @@ def rule_explorer(problem, image, runs):
         state = runs[rule].history[step]
         found = problem.reconstruct(state.w)
         difference = found - image
-        error = float(difference.norm() / image.norm())
+        error = relative_error(found, image)
         return Moment(rule, state, float(curves[rule][step]), found, difference, error)
 
     def draw_image(moment, ax):

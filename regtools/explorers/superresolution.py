@@ -8,6 +8,7 @@ from matplotlib.ticker import LogLocator
 from ..explorer import Control, Explorer, Panel
 from ..plotting import plain, plot_image, plot_residual
 from ..superresolution import SuperResolutionProblem
+from ._shared import picture_size, relative_error
 
 LIMIT = 75.0  # grey values at which the colours of the error end
 
@@ -63,12 +64,11 @@ def reconstruct_all(problem, w, image, lams, counts):
 
     Raises
     ------
-    ValueError
-        If `image` does not have the cells of the domain, or an entry of `lams`, `counts` or `w`
+    ValueError, TypeError
+        If `image` cannot be the image of the problem, or an entry of `lams`, `counts` or `w`
         is not allowed.
     """
-    if tuple(image.shape) != problem.domain.m:
-        raise ValueError(f"image must have shape {problem.domain.m}; got {tuple(image.shape)}")
+    problem.check_image(image)
     found = {}
     for lam in lams:
         here = SuperResolutionProblem(
@@ -84,7 +84,7 @@ def reconstruct_all(problem, w, image, lams, counts):
                 answer,
                 float(rows[: here.n_data].norm()),
                 float(rows[here.n_data :].norm()) / lam,
-                float((answer - image).norm() / image.norm()),
+                relative_error(answer, image),
             )
     return found
 
@@ -108,8 +108,7 @@ def superresolution_explorer(problem, w, image, lams, counts, lam=None, n_iter=N
     found = reconstruct_all(problem, w, image, lams, counts)
     best = min(found.values(), key=lambda one: one.error)
     domain = problem.domain
-    left, right, bottom, top = domain.omega
-    size = (1.8 * (right - left) / (top - bottom), 2.1)
+    size = picture_size(domain, 1.8, 2.1)
 
     def draw_image(one, ax):
         plot_image(one.image, domain, ax, "image")
