@@ -1,4 +1,4 @@
-"""What all tests share: one thread a process, figures without a screen, the browser."""
+"""What all tests share: the number of threads, figures without a screen, the browser."""
 
 import os
 import shutil
@@ -7,8 +7,9 @@ import matplotlib
 import pytest
 import torch
 
-# pytest-xdist runs one process a core: more threads make them fight and change the order of sums.
-torch.set_num_threads(1)
+# pytest-xdist runs one process a core; more threads would make them fight. `make portable` asks
+# for two all the same.
+torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
 matplotlib.use("agg")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
