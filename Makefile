@@ -10,7 +10,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint lab notebooks sync benchmarks paper pdf constraints clean
+.PHONY: help book test portable digits lint lab notebooks sync benchmarks paper pdf constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -30,6 +30,12 @@ test: lint ## run every check: lint, unit tests, notebooks, book, browser
 	@$(MAKE) --no-print-directory book
 	$(RUN) pytest -m browser
 	@echo "make test: every step passed; a step that was skipped says so above."
+
+portable: $(INSTALLED) ## run unit tests and notebooks as other processors would
+	$(RUN) tools.portable --workers $(WORKERS)
+
+digits: $(INSTALLED) ## list the printed numbers that rounding changes; there should be none
+	$(RUN) tools.digits --workers $(WORKERS)
 
 lint: $(INSTALLED) ## check style and formatting
 	$(RUN) ruff check .

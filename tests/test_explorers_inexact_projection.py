@@ -95,8 +95,8 @@ def test_it_says_both_errors(explorer):
     one = explorer._compute(count=1, step=2)
     line = explorer._describe(one)
     assert line.startswith("After 2 Gauss–Newton steps with 1 CG iteration a projection")
-    assert f"error of {100 * one.error:.1f} %" in line
-    assert f"one {100 * one.inexact_error:.1f} %" in line
+    assert f"error of {100 * one.error:.0f} %" in line
+    assert f"one {100 * one.inexact_error:.0f} %" in line
     assert "4 CG iterations a projection" in explorer._describe(explorer._compute(count=4, step=0))
 
 

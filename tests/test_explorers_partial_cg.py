@@ -86,14 +86,32 @@ def test_without_derivative_both_rules_are_one(explorer):
     assert text == f"Nothing is differentiated: relative error {result.error:.1f}."
 
 
-def test_it_says_which_side_of_no_derivative(explorer):
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (0.2, "less than a quarter of the error without a derivative"),
+        (0.3, "about as wrong as no derivative at all"),
+        (99.0, "about as wrong as no derivative at all"),
+        (101.0, "more than a hundred times as wrong as no derivative at all"),
+    ],
+)
+def test_it_says_which_side_of_no_derivative(explorer, factor, words):
     whole = explorer._compute(fraction=1.0, n_iter=50)
-    assert "The last 50 of 50 iterations" in explorer._describe(whole)
-    assert "better than no derivative" in explorer._describe(whole)
     errors = whole.errors_unrolled.copy()
-    errors[-1] = 2 * errors[0]
-    worse = type(whole)(**{**vars(whole), "errors_unrolled": errors})
-    assert "worse than no derivative" in explorer._describe(worse)
+    errors[-1] = factor * errors[0]
+    text = explorer._describe(type(whole)(**{**vars(whole), "errors_unrolled": errors}))
+    assert text.startswith(f"The last 50 of 50 iterations: {words}. ")
+    shown = float(text.partition("own CG: relative error ")[2].rstrip("."))
+    assert shown == pytest.approx(float(f"{whole.error_implicit:.0e}"))
+
+
+def test_the_texts_of_a_column_give_classes(explorer):
+    result = explorer._compute(fraction=1.0, n_iter=50)
+    _, true, last, own = (panel.description(result) for panel in explorer._panels)
+    assert true.endswith("what is wanted.") and "wrong by less than five times" in last
+    assert "error 0.0000000000" in own  # one digit, no exponent
+    wrong = type(result)(**{**vars(result), "unrolled": -9 * result.unrolled})
+    assert "wrong by more than five times" in explorer._panels[2].description(wrong)
 
 
 def test_a_parameter_that_is_not_there_is_refused(problem):

@@ -4,15 +4,18 @@
 
 Each chapter is executed as it is, then with every image and frame disturbed by 1e-13 relative,
 and under the instruction sets of `tools.arithmetics` with one and two threads. What it prints,
-writes into figures and says in explorers must be the same each time, to the letter. A NAME is a
-chapter such as 07_partial_cg; without one, all are taken. Cells tagged `timing` are left out.
+writes into figures and says in explorers must be the same each time, to the letter. So must the
+numbers of the ledger, if the paper's images are there. A NAME is a chapter such as 07_partial_cg,
+or "ledger"; without one, all are taken. Cells tagged `timing` are left out.
 """
 
 import argparse
 import difflib
 import html
 import json
+import os
 import re
+import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -26,8 +29,10 @@ from tools.notebooks import CELL_TIMEOUT, chapters, read
 
 ROOT = Path(__file__).resolve().parents[1]
 RELATIVE = 1e-13
+LEDGER = "ledger"
 MARK = "texts of the figures:"
 DATA = re.compile(r'<script type="application/json">(.*?)</script>', re.S)
+TICK = re.compile(r"[−\d.]+|\$\\mathdefault.*")  # where an axis ends is no number of the page
 ADDRESS = re.compile(r"0x[0-9a-f]{6,}|\S*ipykernel_\d+/\d+\.py")
 PREPARE = "import sys; sys.path.insert(0, {!r}); from tools import digits; digits.prepare({!r})"
 
@@ -83,14 +88,8 @@ def _print_figures():
     def printing_show(*args, **kwargs):
         found = []
         for number in plt.get_fignums():
-            figure = plt.figure(number)
-            ticks = {
-                id(label)
-                for ax in figure.axes
-                for label in (*ax.get_xticklabels("both"), *ax.get_yticklabels("both"))
-            }
-            texts = (text for text in figure.findobj(Text) if id(text) not in ticks)
-            found += [text.get_text() for text in texts if re.search(r"\d", text.get_text())]
+            texts = [text.get_text() for text in plt.figure(number).findobj(Text)]
+            found += [text for text in texts if re.search(r"\d", text) and not TICK.fullmatch(text)]
         if found:
             print(MARK, found)
         plt.close("all")
@@ -147,6 +146,30 @@ def outputs(text_half, environment, seed):
     ]
 
 
+def ledger(environment, seed):
+    """Run the experiments of `tools.paper`; return one line for each number, experiment by cell."""
+    code = f"from tools import digits; digits.print_ledger({seed!r})"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the experiments of the ledger failed:\n{done.stderr}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [
+        [f"{name}.{experiment}.{key}: {value}" for key, value in numbers.items()]
+        for name, experiments in found.items()
+        for experiment, numbers in experiments.items()
+    ]
+
+
+def print_ledger(seed):
+    """Print, in this process, what `tools.paper` measures on disturbed images."""
+    if seed is not None:
+        _disturb_data(seed)
+    from tools import paper  # after its data are disturbed
+
+    print(json.dumps(paper.measure(progress=False)))
+
+
 def changes(before, after):
     """Return pairs of differing lines: cell by cell, what was said before and after."""
     found = []
@@ -165,30 +188,48 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seeds", type=int, default=3, help="how many disturbances of the data")
+    parser.add_argument("--threads", type=int, action="append", help="default: 1 and 2")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("names", nargs="*", metavar="NAME")
     arguments = parser.parse_args()
-    variants = [(None, 1, None), *((None, 1, seed) for seed in range(arguments.seeds))]
-    variants += [(name, threads, None) for name in arithmetics.available() for threads in (1, 2)]
-    texts, unstable = chapters(arguments.names), 0
-    with tempfile.TemporaryDirectory() as cache, ThreadPoolExecutor(arguments.workers) as pool:
-        jobs = {
-            (text, variant): pool.submit(
-                outputs, text, arithmetics.environment(*variant[:2], cache), variant[2]
-            )
-            for text in texts
-            for variant in variants
-        }
-        for text in texts:
-            base = jobs[text, variants[0]].result()
-            for variant in variants[1:]:
-                name, threads, seed = variant
-                what = f"{name}, threads: {threads}" if name else f"disturbed, seed {seed}"
-                for cell, line in changes(base, jobs[text, variant].result()):
-                    unstable += 1
-                    print(f"{text.stem} [{cell}] {what}\n      | {line}", flush=True)
-            print(f"{text.stem}: compared with {len(variants) - 1} other runs", flush=True)
-    print(f"digits: {unstable} lines change")
+    names = [name for name in arguments.names if name != LEDGER]
+    texts = chapters(names) if names or not arguments.names else []
+    if LEDGER in arguments.names or (not arguments.names and "REGTOOLS_DATA" in os.environ):
+        texts.append(LEDGER)
+    unstable = 0
+    others = [(None, 1, seed) for seed in range(arguments.seeds)]
+    others += [
+        (name, threads, None)
+        for threads in arguments.threads or (1, 2)
+        for name in arithmetics.available()
+    ]
+    with tempfile.TemporaryDirectory() as cache:
+
+        def run(job):
+            text, (name, threads, seed) = job
+            environment = arithmetics.environment(name, threads, cache)
+            if text == LEDGER:
+                return ledger(environment, seed)
+            return outputs(text, environment, seed)
+
+        def compare(variants, workers):
+            """Yield job and outputs, in the order of the jobs."""
+            jobs = [(text, variant) for variant in variants for text in texts]
+            with ThreadPoolExecutor(workers) as pool:
+                yield from zip(jobs, pool.map(run, jobs), strict=True)
+
+        base = {text: found for (text, _), found in compare([(None, 1, None)], arguments.workers)}
+        for threads in sorted({count for _, count, _ in others}):
+            variants = [variant for variant in others if variant[1] == threads]
+            # More threads than cores would wait for each other.
+            workers = max(1, arguments.workers // threads)
+            for (text, (name, _, seed)), found in compare(variants, workers):
+                what = f"{name}, {threads} threads" if name else f"disturbed, seed {seed}"
+                changed = changes(base[text], found)
+                unstable += len(changed)
+                for cell, line in changed:
+                    print(f"{Path(text).stem} [{cell}] {what}\n      | {line}", flush=True)
+    print(f"digits: {len(texts)} texts, {len(others)} other runs, {unstable} lines change")
     sys.exit(unstable > 0)
 
 

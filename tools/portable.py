@@ -69,12 +69,13 @@ def main():
     print(f"arithmetic threads  {columns}", flush=True)
     with tempfile.TemporaryDirectory() as cache:
         for threads in arguments.threads:
+            workers = max(1, arguments.workers // threads)  # more would wait for each other
             for name in names:
                 environment = arithmetics.environment(name, threads, cache)
                 cells = []
                 for part in PARTS:
                     log = LOGS / f"{name}-{threads}-{part.replace(' ', '-')}.log"
-                    passed, failed, seconds, good = run(part, environment, arguments.workers, log)
+                    passed, failed, seconds, good = run(part, environment, workers, log)
                     cells.append(f"{passed:{len(part) + 7}d} {failed:6d} {seconds:7.0f}")
                     if not good:
                         well = False

@@ -138,8 +138,8 @@ def inexact_explorer(problem, iterates, truth):
         plural = "s" if one.count > 1 else ""
         return (
             f"After {one.step} Gauss–Newton steps with {one.count} CG iteration{plural} a "
-            f"projection, the exact image for these maps has an error of {100 * one.error:.1f} % "
-            f"(the inexact one {100 * one.inexact_error:.1f} %)."
+            f"projection, the exact image for these maps has an error of {100 * one.error:.0f} % "
+            f"(the inexact one {100 * one.inexact_error:.0f} %)."
         )
 
     return Explorer(
@@ -153,10 +153,7 @@ def inexact_explorer(problem, iterates, truth):
             ),
             Panel(
                 draw_error,
-                lambda one: (
-                    "That image minus the true one, red where it is too bright; largest "
-                    f"difference {float((one.image - truth).abs().max()):.0f} grey values."
-                ),
+                "That image minus the true one, red where it is too bright, blue where too dark.",
                 size=size,
                 lossless=False,
             ),

@@ -125,28 +125,25 @@ def fraction_explorer(problem, w, parameter=4):
         ax.set(xlabel="part differentiated [%]", ylabel="error of the Jacobian")
         ax.legend(loc="upper right")
 
-    def image_panel(title, choose):
+    def image_panel(title, choose, verdict):
         size = picture_size(domain, 1.75, 2.0)
 
         def draw(result, ax):
             plot_residual(choose(result), domain, ax, title, largest=largest)
 
         def alt(result):
-            there = choose(result)
-            wrong = relative_error(there, column)
-            size = f"largest entry {float(there.abs().max()) / largest:.2g} times the true one"
-            return f"{title}, one column of the image's derivative: {size}, error {_short(wrong)}."
+            words = verdict(relative_error(choose(result), column))
+            return f"{title}, one column of the image's derivative: {words}."
 
         return Panel(draw, alt, size=size, lossless=False)
 
     def describe(result):
         if not result.count:
             return f"Nothing is differentiated: relative error {result.error:.1f}."
-        verdict = "worse" if result.error > result.errors_unrolled[0] else "better"
         return (
-            f"The last {result.count} of {result.n_iter} iterations: relative error "
-            f"{_short(result.error)}, {verdict} than no derivative at all. As many iterations of "
-            f"the tangent equations' own CG: {_short(result.error_implicit)}."
+            f"The last {result.count} of {result.n_iter} iterations: "
+            f"{_beside_none(result.error / result.errors_unrolled[0])}. As many iterations of the "
+            f"tangent equations' own CG: relative error {_short(result.error_implicit)}."
         )
 
     return Explorer(
@@ -156,14 +153,14 @@ def fraction_explorer(problem, w, parameter=4):
                 draw_errors,
                 lambda result: (
                     "Relative error of the Jacobian over the part that is differentiated, for the "
-                    "last iterations and for the tangent equations' own CG; marked: "
-                    f"{_short(result.error)} and {_short(result.error_implicit)}."
+                    "last iterations and for the tangent equations' own CG; marked: the last "
+                    f"{result.count} of {result.n_iter} iterations."
                 ),
                 size=(2.8, 2.2),
             ),
-            image_panel("true", lambda result: column),
-            image_panel("last iterations", lambda result: result.unrolled),
-            image_panel("own CG", lambda result: result.implicit),
+            image_panel("true", lambda result: column, lambda error: "what is wanted"),
+            image_panel("last iterations", lambda result: result.unrolled, _beside_truth),
+            image_panel("own CG", lambda result: result.implicit, lambda e: f"error {_short(e)}"),
         ],
         [
             Control(
@@ -180,6 +177,23 @@ def fraction_explorer(problem, w, parameter=4):
         describe=describe,
         title="Differentiate the last part of CG",
     )
+
+
+# The digits of these errors hang on rounding, their classes do not.
+
+
+def _beside_none(ratio):
+    """Class of an error of the Jacobian, relative to that without a derivative."""
+    if ratio > 100:
+        return "more than a hundred times as wrong as no derivative at all"
+    if ratio > 1 / 4:
+        return "about as wrong as no derivative at all"
+    return "less than a quarter of the error without a derivative"
+
+
+def _beside_truth(error):
+    """Class of an error of the column, relative to its norm."""
+    return f"wrong by {'more' if error > 5 else 'less'} than five times its size"
 
 
 def _short(value):

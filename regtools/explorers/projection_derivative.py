@@ -120,10 +120,6 @@ def rule_explorer(problem, image, runs):
             f"reconstruction error {100 * moment.error:.0f} %, loss {moment.loss:.2f} of the start."
         )
 
-    def describe_error(moment):
-        largest = float(moment.difference.abs().max())
-        return f"Image minus the true one; largest difference {largest:.0f} grey values."
-
     return Explorer(
         compute,
         [
@@ -133,7 +129,12 @@ def rule_explorer(problem, image, runs):
                 size=size,
                 lossless=False,
             ),
-            Panel(draw_error, describe_error, size=size, lossless=False),
+            Panel(
+                draw_error,
+                "Image minus the true one, red where it is too bright, blue where too dark.",
+                size=size,
+                lossless=False,
+            ),
             Panel(
                 draw_losses,
                 "Relative loss over Gauss–Newton steps, one curve a rule, with the current point.",
