@@ -16,11 +16,8 @@ from fractions import Fraction
 import torch
 
 from ._checks import check_n_iter, check_positive, is_number
-from .conjugate_gradient import (
-    CGResult,
-    conjugate_gradient,
-    differentiate_cg,
-)
+from .conjugate_gradient import CGResult, conjugate_gradient, differentiate_cg
+from .superresolution import enlarged_frame
 
 
 @dataclass(frozen=True)
@@ -166,18 +163,21 @@ class Projection:
         CG iterations, exactly. None iterates to `tol`.
     tol : float
         Relative residual of the normal equations, and of the tangent equations.
+    image0 : torch.Tensor or "frame 0", optional
+        Where CG starts, as `starting_image` takes it. It does not depend on w.
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If an argument is not as described.
     """
 
-    def __init__(self, problem, derivative="implicit", n_iter=None, tol=1e-10):
+    def __init__(self, problem, derivative="implicit", n_iter=None, tol=1e-10, image0=None):
         check_n_iter("n_iter_cg", n_iter)
         check_positive("tol_cg", tol)
         self.problem, self.rule = problem, as_rule(derivative)
         self.n_iter, self.tol = n_iter, tol
+        self.image0 = starting_image(problem, image0)
 
     @property
     def derivative_count(self):
@@ -192,22 +192,23 @@ class Projection:
         operator : FrameOperator
             From ``problem.operator(w)``.
         start : torch.Tensor, optional
-            Where CG starts, if it runs to the tolerance and is not unrolled; else it starts from
-            a black image.
+            Where CG starts, if it runs to the tolerance and is not unrolled; else, and without
+            it, CG starts at `image0`.
         """
         problem, rule = self.problem, self.rule
         unrolled = isinstance(rule, Unrolled)
         free = self.n_iter is None and not unrolled
         n_iter, spent = self.n_iter, 0
         if self.n_iter is None or not unrolled or rule.whole(self.n_iter):
-            result = problem.project(operator, self.n_iter, self.tol, start if free else None)
+            begin = start if free and start is not None else self.image0
+            result = problem.project(operator, self.n_iter, self.tol, begin)
             n_iter = spent = result.n_iter
             if not unrolled or rule.whole(n_iter):
                 return Projected(result.x, n_iter, spent, result)
         # CG restarts where differentiation begins or ends, which changes the last digits.
         one, two = (n for n in rule.counts(n_iter) if n)
         right = operator.adjoint(problem.target)
-        begin = conjugate_gradient(operator.normal, right, n_iter=one)
+        begin = conjugate_gradient(operator.normal, right, self.image0, n_iter=one)
         result = conjugate_gradient(operator.normal, right, x0=begin.x, n_iter=two)
         return Projected(result.x, n_iter, spent + begin.n_iter + result.n_iter, result)
 
@@ -244,11 +245,11 @@ class Projection:
 
     def _unrolled(self, operator, n_iter):
         before, inside, _ = self.rule.counts(n_iter)
-        right, start, spent = operator.adjoint(self.problem.target), None, 0
+        right, start, spent = operator.adjoint(self.problem.target), self.image0, 0
         if not inside:
             return right.new_zeros(*right.shape, self.problem.n_params), 0
         if before:
-            begin = conjugate_gradient(operator.normal, right, n_iter=before)
+            begin = conjugate_gradient(operator.normal, right, start, n_iter=before)
             start, spent = begin.x, begin.n_iter
         right_derivative = operator.derivative_adjoint(self.problem.target)
         _, moves, n_iter = differentiate_cg(
@@ -257,7 +258,33 @@ class Projection:
         return moves, spent + n_iter
 
 
-def projection_jacobian(problem, w, derivative="implicit", n_iter_cg=None, tol_cg=1e-10):
+def starting_image(problem, image0):
+    """Return the image at which CG starts, or None for a black one.
+
+    Parameters
+    ----------
+    problem : SuperResolutionProblem
+    image0 : torch.Tensor or "frame 0" or None
+        An image of shape `domain.m`, or what `enlarged_frame` makes of frame 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `image0` is none of these.
+    """
+    if image0 is None:
+        return None
+    if isinstance(image0, str):
+        if image0 != "frame 0":
+            raise ValueError(f'image0 must be an image or "frame 0"; got {image0!r}')
+        return enlarged_frame(problem.frames[0], problem.domain)
+    problem.check_image(image0, "image0")
+    return image0.detach()
+
+
+def projection_jacobian(
+    problem, w, derivative="implicit", n_iter_cg=None, tol_cg=1e-10, image0=None
+):
     r"""Return the Jacobian of :math:`r(w) = A(w) f(w) - b` that `varpro` uses.
 
     Parameters
@@ -265,7 +292,7 @@ def projection_jacobian(problem, w, derivative="implicit", n_iter_cg=None, tol_c
     problem : SuperResolutionProblem
     w : torch.Tensor
         Shape ``(n_params,)``.
-    derivative, n_iter_cg, tol_cg
+    derivative, n_iter_cg, tol_cg, image0
         As for `varpro`.
 
     Returns
@@ -282,5 +309,6 @@ def projection_jacobian(problem, w, derivative="implicit", n_iter_cg=None, tol_c
     ----------
     Paper, equation (8); Golub and Pereyra (1973).
     """
-    projection, operator = Projection(problem, derivative, n_iter_cg, tol_cg), problem.operator(w)
+    projection = Projection(problem, derivative, n_iter_cg, tol_cg, image0)
+    operator = problem.operator(w)
     return projection.linearize(operator, projection.project(operator))[1]

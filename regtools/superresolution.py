@@ -102,6 +102,37 @@ def coarse_domain(domain, factor):
     return Domain(domain.omega, tuple(m // factor for m in domain.m))
 
 
+def enlarged_frame(frame, domain, theta=1e-2):
+    """Return a coarse frame as a smooth function, read at the cells of a finer image.
+
+    Parameters
+    ----------
+    frame : torch.Tensor
+        Floating-point, one axis of `domain` each, at least 4 pixels long.
+    domain : Domain
+        The box with the cells of the image.
+    theta : float
+        Blur in pixels⁴ of the frame.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape `domain.m`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `SplineImage`.
+
+    References
+    ----------
+    What the published experiments of section 4.3 start their projections from.
+    """
+    coarse = Domain(domain.omega, tuple(frame.shape))
+    points = domain.cell_centers(frame.dtype, frame.device)
+    return SplineImage(frame, coarse)(points, theta).reshape(domain.m)
+
+
 class SuperResolutionProblem:
     r"""Find maps w and one sharp image f that explain all frames.
 

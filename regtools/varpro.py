@@ -13,7 +13,7 @@ import torch
 from ._checks import check_positive, check_whole
 from .conjugate_gradient import conjugate_gradient
 from .optimize import ADVICE, Status
-from .projection import Kaufman, Projection
+from .projection import Kaufman, Projection, starting_image
 from .superresolution import check_rows
 
 MANY_PARAMETERS = 32
@@ -109,6 +109,7 @@ def varpro(
     tol_cg=1e-8,
     damping=1e-3,
     callback=None,
+    image0=None,
 ):
     r"""Minimise the reduced objective by Gauss–Newton steps with Levenberg–Marquardt damping.
 
@@ -125,9 +126,8 @@ def varpro(
         What is done about the derivative of the projection: "none", "kaufman", "implicit",
         "unrolled", or `Kaufman`, `Implicit`, `Unrolled` with their options.
     n_iter_cg : int, optional
-        CG iterations of each projection, exactly, each from a black image. None iterates to
-        `tol_cg`, starting from the image that the last step predicts ("unrolled": from a black
-        one).
+        CG iterations of each projection, exactly, each from `image0`. None iterates to `tol_cg`,
+        starting from the image that the last step predicts ("unrolled": always from `image0`).
     rows : {"stacked", "data"}
         What is squared and summed: all rows, or, as in the published code, the data alone, whose
         gradient is wrong without the derivative of the projection.
@@ -143,6 +143,10 @@ def varpro(
         DᵀD, which is larger.
     callback : callable, optional
         ``callback(state)`` after each accepted step. Ctrl-C returns the best so far.
+    image0 : torch.Tensor or "frame 0", optional
+        Where CG starts: an image of shape `domain.m`, or frame 0 as `enlarged_frame` reads it at
+        the cells of the image, as published. Black by default. Few iterations from another start
+        are another objective.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def varpro(
     ----------
     Paper, section 4.2; Golub and Pereyra (1973, 2003); damping as in `levenberg_marquardt`.
     """
-    run = _Run(problem, derivative, n_iter_cg, rows, tol_cg, gtol, callback)
+    run = _Run(problem, derivative, n_iter_cg, rows, tol_cg, gtol, callback, image0)
     return run.result(run.minimise(w0, max_iter, damping))
 
 
@@ -193,11 +197,8 @@ def joint_gauss_newton(
     ----------
     Chung, Haber and Nagy (2006).
     """
-    run = _Run(problem, "kaufman", None, "stacked", tol_cg, gtol, callback, joint=True)
-    if image0 is not None:
-        problem.check_image(image0, "image0")
-        image0 = image0.detach()
-    return run.result(run.minimise(w0, max_iter, damping, image0))
+    run = _Run(problem, "kaufman", None, "stacked", tol_cg, gtol, callback, image0, joint=True)
+    return run.result(run.minimise(w0, max_iter, damping))
 
 
 class _Point:
@@ -318,12 +319,15 @@ class _JointModel:
 class _Run:
     """One run: its options, its counters and the accepted points."""
 
-    def __init__(self, problem, derivative, n_iter_cg, rows, tol_cg, gtol, callback, joint=False):
+    def __init__(
+        self, problem, derivative, n_iter_cg, rows, tol_cg, gtol, callback, image0=None, joint=False
+    ):
         check_rows(rows)
         check_positive("gtol", gtol)
         self.problem, self.gtol, self.callback, self.joint = problem, gtol, callback, joint
         self.n_used = problem.n_rows if rows == "stacked" else problem.n_data
         self.derivative, self.n_iter, self.tol = derivative, n_iter_cg, tol_cg
+        self.image0 = starting_image(problem, image0)
         self.history = []
         rule = self.projection().rule
         many = joint or problem.n_params >= MANY_PARAMETERS
@@ -336,17 +340,17 @@ class _Run:
         tol = self.tol
         if callable(tol):
             tol = tol(self.history[-1] if self.history else None)
-        return Projection(self.problem, self.derivative, self.n_iter, tol)
+        return Projection(self.problem, self.derivative, self.n_iter, tol, self.image0)
 
-    def minimise(self, w0, max_iter, damping, image0=None):
+    def minimise(self, w0, max_iter, damping):
         """Run to the end; return how it ended."""
         self.problem.check_parameters(w0, "w0")
         check_whole("max_iter", max_iter)
         check_positive("damping", damping)
         lost = (self.problem.overlap(w0) == 0).nonzero().flatten().tolist()
         self.lost = [frame + self.problem.fix_first for frame in lost]
-        project = image0 is None or not self.joint
-        point = _Point(self, w0.detach().clone(), self.projection(), image0, project)
+        start = self.image0 if self.joint else None
+        point = _Point(self, w0.detach().clone(), self.projection(), start, project=start is None)
         if not math.isfinite(point.loss):
             raise ValueError("the objective is not finite at w0; look at frames and w0")
         self.gradient_tolerance = self.gtol * max(1.0, point.loss)

@@ -5,6 +5,8 @@ import math
 
 import numpy as np
 import pytest
+import scipy.interpolate
+import scipy.linalg
 import torch
 from torch.func import jacfwd
 
@@ -19,6 +21,7 @@ from regtools.projection import (
     as_rule,
     projection_jacobian,
 )
+from regtools.superresolution import enlarged_frame
 
 N_ITER = 14  # of about 50 that this problem needs: what is left out matters
 
@@ -84,9 +87,9 @@ def dense_2d():
     return Dense(problem, start(problem))
 
 
-def found(dense, rule, n_iter, tol=1e-12):
+def found(dense, rule, n_iter, tol=1e-12, image0=None):
     """Image, ∂f/∂w and Jacobian by the code under test, as matrices."""
-    projection = Projection(dense.problem, rule, n_iter, tol)
+    projection = Projection(dense.problem, rule, n_iter, tol, image0)
     operator = dense.problem.operator(dense.w)
     projected = projection.project(operator)
     moves, jacobian = projection.linearize(operator, projected)
@@ -95,12 +98,12 @@ def found(dense, rule, n_iter, tol=1e-12):
     return projected.image.flatten(), moves.flatten(0, -2), jacobian
 
 
-def check(dense, rule, n_iter, image, df, tol=1e-9):
-    ours = found(dense, rule, n_iter)
+def check(dense, rule, n_iter, image, df, tol=1e-9, image0=None):
+    ours = found(dense, rule, n_iter, image0=image0)
     close(ours[0], image, tol)
     close(ours[1], df, tol)
     close(ours[2], dense.jacobian(image, df), tol)
-    close(projection_jacobian(dense.problem, dense.w, rule, n_iter, 1e-12), ours[2])
+    close(projection_jacobian(dense.problem, dense.w, rule, n_iter, 1e-12, image0), ours[2])
 
 
 # --- exact projections -----------------------------------------------------------------
@@ -250,6 +253,52 @@ def test_first_iterations_and_a_constant_rest(dense, first):
     image = cg(dense.N, dense.right, N_ITER - inside, before)
     df = dense.through_cg(inside) if inside else torch.zeros_like(dense.through_cg(1))
     check(dense, Unrolled(first=first), N_ITER, image, df)
+
+
+@pytest.mark.parametrize("last", [0.0, 0.5, 1.0])
+def test_cg_may_start_at_an_image(dense, last):
+    """A constant one: its derivative is zero, and that of the iterates starts from zero."""
+    image0 = torch.linspace(-1, 2, len(dense.f), dtype=torch.float64).sin()
+    inside = round(last * N_ITER)
+    before = cg(dense.N, dense.right, N_ITER - inside, image0)
+    image = cg(dense.N, dense.right, inside, before)
+    df = dense.through_cg(inside, before) if inside else torch.zeros_like(dense.through_cg(1))
+    shaped = image0.reshape(dense.problem.domain.m)
+    check(dense, Unrolled(last=last), N_ITER, image, df, image0=shaped)
+
+
+@pytest.mark.parametrize("rule", [NoDerivative(), Kaufman(), Implicit(), Unrolled(first=0.5)])
+def test_every_rule_starts_at_the_image(dense_2d, rule):
+    image0 = dense_2d.problem.frames.mean().expand(dense_2d.problem.domain.m)
+    begin = image0.flatten()
+    expected = cg(dense_2d.N, dense_2d.right, 6, begin)
+    if isinstance(rule, Unrolled):  # which restarts
+        expected = cg(dense_2d.N, dense_2d.right, 3, cg(dense_2d.N, dense_2d.right, 3, begin))
+        df = dense_2d.through_cg(3, begin)
+    elif isinstance(rule, NoDerivative):
+        df = torch.zeros_like(dense_2d.through_cg(1))
+    else:
+        right = dense_2d.tangent_right(expected, kaufman=isinstance(rule, Kaufman))
+        df = dense_2d.columns(right, 6)
+    check(dense_2d, rule, 6, expected, df, image0=image0)
+
+
+def test_frame_0_is_enlarged_for_a_start(dense_2d):
+    """As a spline of the coarse pixels, read at the fine cells: here axis by axis, by SciPy's."""
+    problem, values = dense_2d.problem, dense_2d.problem.frames[0].numpy()
+    element = scipy.interpolate.BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
+    for axis, (m, fine) in enumerate(zip(values.shape, problem.domain.m, strict=True)):
+        rows = scipy.linalg.toeplitz([4.0, 1.0] + [0.0] * (m - 2))
+        bend = scipy.linalg.toeplitz(([96.0, -54.0, 0.0, 6.0] + [0.0] * m)[:m])
+        coefficients = np.linalg.solve(rows.T @ rows + 1e-2 * bend, rows.T)
+        u = (np.arange(fine) + 0.5) * m / fine - 0.5
+        read = 6 * np.nan_to_num(element(u[:, None] - np.arange(m))) @ coefficients
+        values = np.moveaxis(np.tensordot(read, values, (1, axis)), 0, axis)
+    close(enlarged_frame(problem.frames[0], problem.domain), torch.from_numpy(values))
+    ours = found(dense_2d, "unrolled", 3, image0="frame 0")
+    given = found(dense_2d, "unrolled", 3, image0=torch.from_numpy(values))
+    for one, other in zip(ours, given, strict=True):
+        close(one, other, 1e-9)
 
 
 def test_a_restart_changes_the_image(dense_2d):
@@ -441,6 +490,9 @@ def test_bad_rules_are_named(make, words):
         ({"n_iter_cg": 0}, ValueError, "n_iter_cg must be a whole number from 1, or None; got 0"),
         ({"n_iter_cg": 1.5}, ValueError, "n_iter_cg must be a whole number .* got 1.5"),
         ({"tol_cg": 0.0}, ValueError, "tol_cg must be finite and above 0; got 0.0"),
+        ({"image0": "black"}, ValueError, "image0 must be an image or \"frame 0\"; got 'black'"),
+        ({"image0": torch.zeros(3, 3).double()}, ValueError, "image0 must have shape"),
+        ({"image0": 0.0}, TypeError, "image0 must be a tensor of dtype torch.float64; got float"),
         ({"tol_cg": math.nan}, ValueError, "tol_cg must be finite and above 0; got nan"),
         ({"w": torch.zeros(5).double()}, ValueError, r"w must have shape \(12,\)"),
         ({"w": torch.zeros(12)}, TypeError, "w must be a tensor of dtype torch.float64"),
