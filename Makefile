@@ -25,7 +25,7 @@ $(BOOK): $(BOOK_SOURCES) $(INSTALLED)
 
 test: lint ## run every check: lint, unit tests, notebooks, book, browser
 	$(RUN) pytest -n $(WORKERS) -m "not browser"
-	$(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
+	REGTOOLS_STATIC_PAGES=1 $(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 120 notebooks
 	@$(MAKE) --no-print-directory book
 	$(RUN) pytest -m browser
