@@ -28,7 +28,7 @@ test: lint ## run every check: lint, unit tests, notebooks, book, browser
 	REGTOOLS_STATIC_PAGES=1 $(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 120 notebooks
 	@$(MAKE) --no-print-directory book
-	$(RUN) pytest -m browser
+	$(RUN) pytest -n $(WORKERS) --dist worksteal -m browser
 	@echo "make test: every step passed; a step that was skipped says so above."
 
 lint: $(INSTALLED) ## check style and formatting
