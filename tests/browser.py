@@ -154,6 +154,7 @@ def jupyterlab(folder, home):
         "--ServerApp.disable_check_xsrf=True",  # lets shut_down_kernels in
     ]
     environment = {**os.environ, **{key: str(home / value) for key, value in kinds.items()}}
+    environment |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     environment.pop("REGTOOLS_STATIC_PAGES", None)
     with open(home / "log.txt", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
