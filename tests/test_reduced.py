@@ -46,7 +46,7 @@ def kept(*sources, shown):
         ("def x():\n    return a\na = 1", ["def x():\n    return a\na = 1"]),
         ("x = lambda: [a for _ in b]\na = b = 1", ["x = lambda: [a for _ in b]\na = b = 1"]),
         ("def x(a):\n    b = a\n    return b\na = b = 1", ["def x(a):\n    b = a\n    return b"]),
-        ("i = a = 1\nx = [i for i in a]\na = 2", ["i = a = 1\nx = [i for i in a]"]),
+        ("a = 1\nx = [a for i in range(3)]\na = 2", ["a = 1\nx = [a for i in range(3)]"]),
         ("i = 1\nx = [i for i in range(3)]", ["x = [i for i in range(3)]"]),
     ],
 )
