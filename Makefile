@@ -25,10 +25,10 @@ $(BOOK): $(BOOK_SOURCES) $(INSTALLED)
 
 test: lint ## run every check: lint, unit tests, notebooks, book, browser
 	$(RUN) pytest -n $(WORKERS) -m "not browser"
-	$(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
+	REGTOOLS_STATIC_PAGES=1 $(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 120 notebooks
 	@$(MAKE) --no-print-directory book
-	$(RUN) pytest -m browser
+	$(RUN) pytest -n $(WORKERS) --dist worksteal -m browser
 	@echo "make test: every step passed; a step that was skipped says so above."
 
 portable: $(INSTALLED) ## run unit tests and notebooks as other processors would
@@ -63,9 +63,10 @@ pdf: $(INSTALLED) ## build the book as PDF; needs latexmk and xelatex
 	$(VENV)/bin/jupyter-book build . --builder pdflatex --keep-going
 	@echo "The book is ready: $(abspath _build/latex/regtools.pdf)"
 
-# One thread: sums in one order give one result, and parallel tests do not fight for the cores.
-test notebooks benchmarks paper: export OMP_NUM_THREADS := 1
-test notebooks benchmarks paper: export NUMBA_NUM_THREADS := 1
+# One thread: sums in one order give one result, and parallel tests do not fight for the cores, nor
+# JupyterLab with its browser: threads that wait for a busy core made chapters several times slower.
+test lab notebooks benchmarks paper: export OMP_NUM_THREADS := 1
+test lab notebooks benchmarks paper: export NUMBA_NUM_THREADS := 1
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,8 +1,8 @@
 """Interactive figures that work with and without a kernel.
 
 An explorer has three layers: a pure ``compute(**values)``, pure ``plot(result, ax)`` functions,
-and the thin widget of this module. Its output carries the live widget for JupyterLab, a static page
-with the precomputed pictures and native sliders for the book, and a PNG for print.
+and the thin widget of this module. Its output carries the live widget for JupyterLab, a PNG for
+print and, where the book is made, a static page with precomputed pictures and native sliders.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import itertools
 import math
+import os
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -174,8 +175,12 @@ class Panel:
 class Explorer(ipywidgets.VBox):
     """Sliders that recompute pictures live, or switch precomputed ones in a static page.
 
-    All pictures of the static page are computed here, so that an error fails the notebook cell
-    (IPython only prints what is raised while displaying). Live, an error is shown in the explorer.
+    The initial pictures are computed here, so that an error fails the notebook cell (IPython only
+    prints what is raised while displaying). An error at another position is shown in the explorer.
+
+    The static page is computed here too, and is part of the output, if the environment variable
+    REGTOOLS_STATIC_PAGES is 1. `make notebooks` and the tests of the notebooks set it. Elsewhere a
+    live view needs no page; `static_page` returns it.
 
     Parameters
     ----------
@@ -227,7 +232,11 @@ class Explorer(ipywidgets.VBox):
         self._compute, self._describe = compute, describe
         self._panels, self._controls = panels, controls
         self._name, self._title, self._rc = name, title, dict(rc or {})
-        self._html, self._png = self._static_page()
+        self._initial = self._evaluate([control.start for control in controls])
+        self._png = _explorer_page.side_by_side(self._initial[2])
+        self._html = None
+        if os.environ.get("REGTOOLS_STATIC_PAGES") == "1":
+            self.static_page()
 
         width = max(len(control.label) for control in controls)
         self._sliders = [
@@ -247,7 +256,7 @@ class Explorer(ipywidgets.VBox):
         )
         super().__init__([head, *self._sliders, self._line, self._error, self._pictures])
         self.add_class("rt-explorer").add_class("rt-live")
-        self._update()
+        self._show(*self._initial)
         # Computing inside the observer is what keeps a drag from queueing: the front end sends the
         # newest position only when the kernel has finished with the one before.
         for slider in self._sliders:
@@ -261,12 +270,28 @@ class Explorer(ipywidgets.VBox):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         bundle = {
             "text/plain": repr(self),
-            "text/html": self._html,
             "image/png": self._png,
             "application/vnd.jupyter.widget-view+json": view,
         }
+        if self._html is not None:
+            bundle["text/html"] = self._html
         wanted = set(bundle if include is None else include) - set(exclude or ())
         return {mime: data for mime, data in bundle.items() if mime in wanted}
+
+    def static_page(self):
+        """Return HTML text that shows the explorer without a kernel.
+
+        It holds the product of the static values. They are computed at the first call, and errors
+        of the four functions pass through.
+        """
+        if self._html is None:
+            page = _explorer_page.StaticPage(self._panels)
+            start = tuple(control.start for control in self._controls)
+            frames = list(itertools.product(*(control.static for control in self._controls)))
+            for indices in frames:
+                page.add(*(self._initial if indices == start else self._evaluate(indices)))
+            self._html = page.html(self._name, self._title, self._controls, frames.index(start))
+        return self._html
 
     def _evaluate(self, indices):
         """Description, text alternatives and pictures at one index for each control."""
@@ -280,12 +305,7 @@ class Explorer(ipywidgets.VBox):
         """Recompute at the sliders' positions; an error takes the place of the pictures."""
         self._pictures.add_class("rt-busy")
         try:
-            line, alts, pictures = self._evaluate([slider.value for slider in self._sliders])
-            data = [_explorer_page.encode(picture, "PNG", compress_level=1) for picture in pictures]
-            images = [
-                _explorer_page.img(panel.size, "image/png", *pair)
-                for panel, *pair in zip(self._panels, data, alts, strict=True)
-            ]
+            self._show(*self._evaluate([slider.value for slider in self._sliders]))
         except Exception as error:
             trace = "".join(traceback.format_exception(error)).splitlines()[-8:]
             self._line.value = self._pictures.value = ""
@@ -294,22 +314,19 @@ class Explorer(ipywidgets.VBox):
                 f"<strong>{html.escape(f'{type(error).__name__}: {error}')}</strong>"
                 f"<pre>{html.escape(chr(10).join(trace))}</pre></div>"
             )
-        else:
-            self._error.value = ""
-            self._line.value = f'<p class="rt-describe" aria-live="polite">{html.escape(line)}</p>'
-            self._pictures.value = f'<div class="rt-panels">{"".join(images)}</div>'
         finally:
             self._pictures.remove_class("rt-busy")
 
-    def _static_page(self):
-        """HTML with every static picture, and the PNG of the initial ones."""
-        page, start = _explorer_page.StaticPage(self._panels), [c.start for c in self._controls]
-        for frame, indices in enumerate(itertools.product(*(c.static for c in self._controls))):
-            line, alts, pictures = self._evaluate(indices)
-            page.add(line, alts, pictures)
-            if list(indices) == start:
-                initial, png = frame, _explorer_page.side_by_side(pictures)
-        return page.html(self._name, self._title, self._controls, initial), png
+    def _show(self, line, alts, pictures):
+        """Make these the live view."""
+        data = [_explorer_page.encode(picture, "PNG", compress_level=1) for picture in pictures]
+        images = [
+            _explorer_page.img(panel.size, "image/png", *pair)
+            for panel, *pair in zip(self._panels, data, alts, strict=True)
+        ]
+        self._error.value = ""
+        self._line.value = f'<p class="rt-describe" aria-live="polite">{html.escape(line)}</p>'
+        self._pictures.value = f'<div class="rt-panels">{"".join(images)}</div>'
 
 
 def _sentence(argument, text):

@@ -16,11 +16,13 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 PROJECT = Path(os.environ.get("REGTOOLS_BOOK") or Path(__file__).parents[1]).resolve()
 HTML = PROJECT / "_build" / "html"
 SCREENSHOTS = PROJECT / "_build" / "browser"
 EXPLORER = 'class="rt-explorer"'
+PATIENCE = 120  # seconds, far above what anything here takes: a slow machine is no failure
 ALLOWED_ERRORS = ("THEBE_JS_URL' has already been declared",)  # sphinx-thebe loads its script twice
 FLAGS = [
     "--no-sandbox",
@@ -33,6 +35,7 @@ FLAGS = [
 ]
 
 
+@functools.cache
 def pages(explorer=False):
     """Built pages as paths relative to the book, or only those that hold an explorer."""
     texts = {
@@ -108,7 +111,7 @@ class Watch:
 def open_page(browser, label, width=1280, height=900, **options):
     """Yield a fresh page and its watch; keep a screenshot if the block raises."""
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(1000 * PATIENCE)
     watch, page = Watch(context), context.new_page()
     try:
         yield page, watch
@@ -122,7 +125,7 @@ def open_page(browser, label, width=1280, height=900, **options):
 
 @contextmanager
 def jupyterlab(folder, home):
-    """Run JupyterLab on a folder, with settings of its own; yields the address."""
+    """Run JupyterLab on a folder, as `make lab` with settings of its own; yields the address."""
     kinds = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "data",
@@ -148,8 +151,11 @@ def jupyterlab(folder, home):
         *("--expose-app-in-browser", f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1"),
         *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
         *("--IdentityProvider.token=", "--ServerApp.password="),
+        "--ServerApp.disable_check_xsrf=True",  # lets shut_down_kernels in
     ]
     environment = {**os.environ, **{key: str(home / value) for key, value in kinds.items()}}
+    environment |= {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    environment.pop("REGTOOLS_STATIC_PAGES", None)
     with open(home / "log.txt", "w") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
@@ -157,12 +163,19 @@ def jupyterlab(folder, home):
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()  # shuts its kernels down too
-            server.wait(20)
+            server.wait(PATIENCE)
 
 
-def wait_for_port(port, server, log, seconds=60):
+def shut_down_kernels(address):
+    """End every kernel of a JupyterLab."""
+    for session in json.load(urlopen(f"{address}/api/sessions")):
+        urlopen(Request(f"{address}/api/sessions/{session['id']}", method="DELETE"))
+    assert json.load(urlopen(f"{address}/api/kernels")) == []
+
+
+def wait_for_port(port, server, log):
     """Return once something answers on the port; fail with the log if the server ends."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while time.monotonic() < end and server.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -36,6 +36,13 @@ KIND = Control("kind", "Function", ["sin", "cos"], format="{}")
 PANELS = [Panel(plot_both, describe, size=(2, 1.5)), Panel(plot_first, "first", size=(1, 1))]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def where_the_book_is_made():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGTOOLS_STATIC_PAGES", "1")
+        yield
+
+
 def make(**changes):
     arguments = {
         "compute": compute,
@@ -71,6 +78,44 @@ def test_output_carries_live_page_and_print(explorer):
     assert picture(bundle["image/png"]).shape == (240, 320 + 160, 3)  # side by side at 160 dpi
     assert set(explorer._repr_mimebundle_(include=["image/png"])) == {"image/png"}
     assert set(explorer._repr_mimebundle_(exclude=["image/png"])) == set(bundle) - {"image/png"}
+
+
+@pytest.fixture
+def live_and_computed(monkeypatch):
+    """An explorer made where a live view is shown, and the settings it has computed."""
+    monkeypatch.delenv("REGTOOLS_STATIC_PAGES")
+    computed = []
+
+    def count(**setting):
+        computed.append(tuple(setting.values()))
+        return compute(**setting)
+
+    return make(compute=count), computed
+
+
+def test_a_live_view_computes_its_first_pictures_only(explorer, live_and_computed):
+    live, computed = live_and_computed
+    bundle = live._repr_mimebundle_()
+    assert computed == [(1, "sin")]
+    assert set(bundle) == {"text/plain", "image/png", WIDGET_VIEW}
+    assert bundle["image/png"] == explorer._repr_mimebundle_()["image/png"]
+    assert live._pictures.value == explorer._pictures.value
+    assert live._line.value == explorer._line.value
+
+
+def test_static_page_computes_each_setting_once(explorer, live_and_computed):
+    live, computed = live_and_computed
+    page = live.static_page()
+    assert page == explorer.static_page() == explorer._repr_mimebundle_()["text/html"]
+    assert sorted(computed) == sorted((a, kind) for a in (1, 2, 3) for kind in ("sin", "cos"))
+    assert live.static_page() is page
+
+
+@pytest.mark.parametrize("stage", ["compute", "plot", "alt", "describe"])
+def test_error_in_the_first_pictures_stops_a_live_view(stage, monkeypatch):
+    monkeypatch.delenv("REGTOOLS_STATIC_PAGES")
+    with pytest.raises(ArithmeticError, match=stage):
+        make_failing(stage)
 
 
 def test_two_instances_are_byte_equal(explorer):
@@ -158,15 +203,27 @@ def test_live_values_are_all_there_with_label_unit_and_readout():
     assert slider.continuous_update
 
 
-@pytest.mark.parametrize("stage", ["compute", "plot", "alt", "describe"])
-def test_error_stops_the_static_page(stage):
-    def fail(*args, **values):
-        raise ArithmeticError(stage)
+def make_failing(stage, fails=lambda result: True):
+    """An explorer one of whose functions raises at the settings, or results, where `fails`."""
 
-    plot, alt = {"plot": fail}.get(stage, plot_first), {"alt": fail}.get(stage, "first")
-    changes = {stage: fail} if stage in ("compute", "describe") else {}
+    def guarded(function):
+        def call(*args, **setting):
+            if fails(args[0] if args else tuple(setting.values())):
+                raise ArithmeticError(stage)
+            return function(*args, **setting)
+
+        return call
+
+    functions = {"compute": compute, "plot": plot_first, "alt": describe, "describe": describe}
+    functions[stage] = guarded(functions[stage])
+    panel = Panel(functions.pop("plot"), functions.pop("alt"))
+    return make(panels=[panel], **functions)
+
+
+@pytest.mark.parametrize("stage", ["compute", "plot", "alt", "describe"])
+def test_error_at_any_setting_stops_the_static_page(stage):
     with pytest.raises(ArithmeticError, match=stage):
-        make(panels=[Panel(plot, alt)], **changes)
+        make_failing(stage, lambda result: result == (3, "cos"))
 
 
 def test_error_is_shown_live_and_cleared():

@@ -131,7 +131,7 @@ def test_explorer_computes_the_loss_along_each_step(problem, comparisons, explor
 
 
 def test_explorer_says_what_it_shows(comparisons, explorer):
-    page = explorer._repr_mimebundle_()["text/html"]
+    page = explorer.static_page()
     data = json.loads(re.search(r'application/json">(.*?)</script>', page, re.S)[1])
     assert data["values"] == [["6 px⁴", "1 px⁴", "0.3 px⁴"]]
     gain = 100 * comparisons[2].gradient_gain("2JTJ")

@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools.notebooks import (
     MAX_BYTES,
     chapters,
+    execute,
     keep_timings,
     mismatches,
     normalised,
@@ -118,6 +119,24 @@ def test_live_views_are_dropped_and_the_page_beside_them_stays():
     kept = normalised(live_explorer())
     assert problems(kept) == []
     assert set(kept.cells[0].outputs[0].data) == {"text/html", "image/png"}
+
+
+EXPLORER_CELL = """
+```{code-cell} ipython3
+from regtools.explorer import Control, Explorer, Panel
+
+panel = Panel(lambda x, ax: ax.plot([0, x]), "a line")
+slider = Control("x", "x", [1, 2])
+Explorer(lambda x: x, [panel], [slider], name="line", describe=lambda x: f"ends at {x}")
+```
+"""
+
+
+def test_executed_explorers_bring_their_page(tmp_path):
+    text_half = tmp_path / "explorer.md"
+    text_half.write_text(EXPLORER_CELL)
+    (output,) = execute(text_half).cells[0].outputs
+    assert "ends at 1" in output.data["text/html"] and "ends at 2" in output.data["text/html"]
 
 
 def timed(source, text, tags=("timing",)):

@@ -10,6 +10,7 @@ while its source stays the same, unless --timings renews it.
 
 import argparse
 import json
+import os
 import re
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def execute(text_half):
         record_timing=False,
         coalesce_streams=True,
         resources={"metadata": {"path": str(text_half.parent)}},
-    ).execute()
+    ).execute(env={**os.environ, "REGTOOLS_STATIC_PAGES": "1"})
     return normalised(notebook)
 
 

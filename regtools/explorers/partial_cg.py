@@ -140,9 +140,13 @@ def fraction_explorer(problem, w, parameter=4):
     def describe(result):
         if not result.count:
             return f"Nothing is differentiated: relative error {result.error:.1f}."
+        ratio = result.error / result.errors_unrolled[0]
+        if result.fraction == 1 and ratio < 1 / 4:
+            words = "less than a quarter of the error without a derivative"
+        else:
+            words = _beside_none(ratio)
         return (
-            f"The last {result.count} of {result.n_iter} iterations: "
-            f"{_beside_none(result.error / result.errors_unrolled[0])}. As many iterations of the "
+            f"The last {result.count} of {result.n_iter} iterations: {words}. As many iterations of the "
             f"tangent equations' own CG: relative error {_short(result.error_implicit)}."
         )
 
@@ -186,9 +190,7 @@ def _beside_none(ratio):
     """Class of an error of the Jacobian, relative to that without a derivative."""
     if ratio > 100:
         return "more than a hundred times as wrong as no derivative at all"
-    if ratio > 1 / 4:
-        return "about as wrong as no derivative at all"
-    return "less than a quarter of the error without a derivative"
+    return "not far above the error without a derivative, or below it"
 
 
 def _beside_truth(error):
