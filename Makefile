@@ -10,7 +10,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test portable digits lint lab notebooks sync benchmarks paper pdf constraints clean
+.PHONY: help book test portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -63,10 +63,26 @@ pdf: $(INSTALLED) ## build the book as PDF; needs latexmk and xelatex
 	$(VENV)/bin/jupyter-book build . --builder pdflatex --keep-going
 	@echo "The book is ready: $(abspath _build/latex/regtools.pdf)"
 
+# Outside CI: of torch, uv takes a build with the CUDA libraries, a download of about 3 GB. uv, as pip has no
+# such option. What is installed beside the lowest versions is new and may warn about them: matplotlib then
+# calls pyparsing by old names.
+lowest: ## run the unit tests under the lowest versions that pyproject.toml allows
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+		{ echo "The lowest versions are for Python 3.11: make lowest PYTHON=python3.11"; exit 1; }
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet uv
+	.venv-lowest/bin/uv pip install --quiet --python .venv-lowest --resolution lowest-direct -e '.[book,test]'
+	REGTOOLS_LOWEST=1 .venv-lowest/bin/python -m pytest -n $(WORKERS) -m "not browser" \
+		-W ignore::pyparsing.warnings.PyparsingDeprecationWarning
+	@.venv-lowest/bin/python -c 'import re, platform; from importlib.metadata import requires, version; \
+		names = [re.match("[\w-]+", r)[0] for r in requires("regtools") if "extra" not in r]; \
+		print("make lowest: passed with Python", platform.python_version(), *(f"{n} {version(n)}" for n in names))'
+
 # One thread: sums in one order give one result, and parallel tests do not fight for the cores, nor
 # JupyterLab with its browser: threads that wait for a busy core made chapters several times slower.
-test lab notebooks benchmarks paper: export OMP_NUM_THREADS := 1
-test lab notebooks benchmarks paper: export NUMBA_NUM_THREADS := 1
+test lab notebooks benchmarks paper lowest: export OMP_NUM_THREADS := 1
+test lab notebooks benchmarks paper lowest: export NUMBA_NUM_THREADS := 1
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -92,4 +108,4 @@ constraints: ## resolve the versions in constraints.txt anew (torch keeps its ow
 
 clean: ## remove what was built, keep the environment
 	rm -rf _build .pytest_cache .ruff_cache .hypothesis .benchmarks
-	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +

@@ -98,7 +98,8 @@ def check_theta(theta):
             raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
         if _tracing.records_program():
             return theta
-        given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values
+        with _tracing.outside_transforms():
+            given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values
     else:
         try:
             if isinstance(theta, str):

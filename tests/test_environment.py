@@ -1,5 +1,6 @@
 """The pins agree in all files and in the running environment; nothing stray is committed."""
 
+import os
 import re
 import subprocess
 import tomllib
@@ -50,6 +51,27 @@ def agrees(requirement, pinned):
     return version is not None and version in requirement.specifier
 
 
+def lower_bounds():
+    """Map each direct dependency to its one lower bound."""
+    found = {}
+    for requirement in REQUIREMENTS:
+        (bound,) = (s.version for s in requirement.specifier if s.operator == ">=")
+        found[canonicalize_name(requirement.name)] = Version(bound)
+    return found
+
+
+def drift(installed, expected):
+    """Return what `installed` lacks of the direct dependencies and has in another version."""
+    missing = {canonicalize_name(r.name) for r in REQUIREMENTS} - installed.keys()
+    # A local part such as +cpu names the build, not the release.
+    other = {
+        name: f"{installed[name]} is installed, not {version}"
+        for name, version in expected.items()
+        if name in installed and Version(Version(installed[name]).public) != version
+    }
+    return missing, other
+
+
 def tracked_files():
     """Files that git tracks or would add."""
     listing = subprocess.run(
@@ -84,16 +106,20 @@ def test_drift_is_caught():
     assert not agrees(Requirement("numpy>=2"), {})
 
 
-def test_running_environment_is_the_pinned_one():
+def test_running_environment_has_the_expected_versions():
+    # `make lowest` sets the variable: it is the lower bounds that must be installed then.
+    expected = lower_bounds() if os.environ.get("REGTOOLS_LOWEST") == "1" else PINS
     installed = {canonicalize_name(d.name): d.version for d in metadata.distributions()}
-    missing = {canonicalize_name(r.name) for r in REQUIREMENTS} - installed.keys()
-    # A local part such as +cpu names the build, not the release.
-    drifted = {
-        name: f"{installed[name]} is installed, {pin} is pinned"
-        for name, pin in PINS.items()
-        if name in installed and Version(installed[name]).public != pin.public
-    }
-    assert (missing, drifted) == (set(), {})
+    assert drift(installed, expected) == (set(), {})
+
+
+def test_another_version_is_caught():
+    for expected in (PINS, lower_bounds()):
+        right = {name: str(version) for name, version in expected.items()}
+        assert drift(right | {"torch": right["torch"] + "+cpu"}, expected) == (set(), {})
+        assert drift(right | {"torch": "9.9"}, expected)[1].keys() == {"torch"}
+        del right["torch"]
+        assert drift(right, expected) == ({"torch"}, {})
 
 
 def test_environment_yml_takes_the_pins_from_constraints():

@@ -146,8 +146,8 @@ def fraction_explorer(problem, w, parameter=4):
         else:
             words = _beside_none(ratio)
         return (
-            f"The last {result.count} of {result.n_iter} iterations: {words}. As many iterations of the "
-            f"tangent equations' own CG: relative error {_short(result.error_implicit)}."
+            f"The last {result.count} of {result.n_iter} iterations: {words}. As many of "
+            f"the tangent equations' own CG: relative error {_short(result.error_implicit)}."
         )
 
     return Explorer(
