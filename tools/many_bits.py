@@ -82,130 +82,91 @@ def _rounded(matrix):
     return flint.arb_mat(matrix.nrows(), matrix.ncols(), [x.mid() for x in matrix.entries()])
 
 
-def _columns(matrix):
-    rows = matrix.tolist()
-    return [[row[k] for row in rows] for k in range(matrix.ncols())]
-
-
-def _dot(u, v):
-    total = flint.arb(0)
-    for a, b in zip(u, v, strict=True):
-        total = total + a * b
-    return total.mid()
-
-
-def _add(u, factor, v):
-    return [(a + factor * b).mid() for a, b in zip(u, v, strict=True)]
-
-
 class Tangents:
     """CG with its derivatives along several directions, in the precision of `flint.ctx`.
 
-    Vectors are lists of columns: the value, and then one derivative for each direction.
+    A block has the value as its first column, and one column for the derivative along each
+    direction.
     """
 
     def __init__(self, N, right, dN, dright):
         self.N, self.dN = _matrix(N), [_matrix(one) for one in dN]
-        self.right = _columns(_matrix(torch.cat([right[:, None], dright], dim=1)))
-        self.zero = [[flint.arb(0)] * len(right) for _ in self.right]
+        self.right = _matrix(torch.cat([right[:, None], dright], dim=1))
+        self.unit = torch.eye(1 + len(dN), dtype=torch.float64)
+        self.first = _matrix(self.unit[:, :1])
 
-    def apply(self, columns):
+    def value(self, block):
+        """The first column alone, as a block whose derivatives are zero."""
+        return block * self.first * self.first.transpose()
+
+    def apply(self, block):
         """N x, and for each direction N dx + dN x."""
-        block = flint.arb_mat([list(row) for row in zip(*columns, strict=True)])
-        product = _columns(_rounded(self.N * block))
-        if len(columns) == 1:
-            return product
-        value = flint.arb_mat([[x] for x in columns[0]])
-        moved = [_columns(one * value)[0] for one in self.dN]
-        extra = [_add(a, flint.arb(1), b) for a, b in zip(product[1:], moved, strict=True)]
-        return [product[0], *extra]
+        product, x = self.N * block, block * self.first
+        for k, dN in enumerate(self.dN, start=1):
+            product += dN * x * _matrix(self.unit[k : k + 1])
+        return _rounded(product)
 
-    def run(self, n_iter, start=None, derivatives=True, keep=()):
-        """Return x after `n_iter` iterations from a constant start, and copies after some."""
-        zero, right = (self.zero, self.right) if derivatives else (self.zero[:1], self.right[:1])
-        x = list(zero) if start is None else [start, *zero[1:]]
-        product = self.apply(x)
-        r = [_add(b, flint.arb(-1), a) for b, a in zip(right, product, strict=True)]
+    def run(self, n_iter, start=None, keep=()):
+        """Return the block after `n_iter` iterations from a constant start, and those at `keep`."""
+        x = self.right * 0 if start is None else self.value(start)
+        r = _rounded(self.right - self.apply(x))
         p, rr, kept = r, self._products(r, r), {}
         for k in range(1, n_iter + 1):
             q = self.apply(p)
             alpha = self._ratio(rr, self._products(p, q))
-            x, r = self._step(x, alpha, p), self._step(r, [-a for a in alpha], q)
+            x, r = _rounded(x + p * alpha), _rounded(r - q * alpha)
             before, rr = rr, self._products(r, r)
-            p = self._step(r, self._ratio(rr, before), p)
+            p = _rounded(r + p * self._ratio(rr, before))
             if k in keep:
                 kept[k] = x
         return x, kept
 
     def solution(self):
         """The exact image and its derivatives."""
-        f = _columns(_rounded(self.N.solve(flint.arb_mat([[x] for x in self.right[0]]))))
-        rest = self.apply([f[0], *self.zero[1:]])[1:]
-        right = [_add(b, flint.arb(-1), a) for b, a in zip(self.right[1:], rest, strict=True)]
-        block = flint.arb_mat([list(row) for row in zip(*right, strict=True)])
-        return f + _columns(_rounded(self.N.solve(block)))
+        f = self.value(self.N.solve(self.right))
+        return _rounded(f + self.N.solve(self.right - self.apply(f)))
 
-    def norms(self, columns):
-        """Norms of A times each column."""
-        block = flint.arb_mat([list(row) for row in zip(*columns, strict=True)])
-        images = _columns(self.N * block)
-        return [float(_dot(u, v).sqrt()) for u, v in zip(columns, images, strict=True)]
+    def norms(self, block):
+        """Norms of A times each derivative."""
+        squares = block.transpose() * self.N * block
+        return [float(squares[k, k].mid().sqrt()) for k in range(1, block.ncols())]
 
     @staticmethod
     def _products(u, v):
-        value = _dot(u[0], v[0])
-        rest = [(_dot(a, v[0]) + _dot(u[0], b)).mid() for a, b in zip(u[1:], v[1:], strict=True)]
-        return [value, *rest]
+        """The inner product of the values, and its derivatives."""
+        gram = u.transpose() * v
+        rest = [(gram[k, 0] + gram[0, k]).mid() for k in range(1, gram.nrows())]
+        return [gram[0, 0].mid(), *rest]
 
     @staticmethod
     def _ratio(a, b):
-        value = (a[0] / b[0]).mid()
-        return [
-            value,
-            *(((da - value * db) / b[0]).mid() for da, db in zip(a[1:], b[1:], strict=True)),
-        ]
-
-    @staticmethod
-    def _step(x, factor, p):
-        """x + factor p, with the derivative of the product."""
-        value = _add(x[0], factor[0], p[0])
-        rest = [
-            _add(_add(dx, factor[0], dp), df, p[0])
-            for dx, df, dp in zip(x[1:], factor[1:], p[1:], strict=True)
-        ]
-        return [value, *rest]
+        """The matrix that multiplies a block by the number a / b, by the product rule."""
+        value, size = (a[0] / b[0]).mid(), len(a)
+        entries = [value if i == j else flint.arb(0) for i in range(size) for j in range(size)]
+        entries[1:size] = [((a[k] - value * b[k]) / b[0]).mid() for k in range(1, size)]
+        return flint.arb_mat(size, size, entries)
 
 
 def errors(bits, N, right, dN, dright, n_iter=N_ITER):
     """Errors over that of no derivative, one a direction, for each part of the iterations."""
-    flint.ctx.prec = 400
-    exact = Tangents(N, right, dN, dright)
-    truth = exact.solution()[1:]
-    none = exact.norms(truth)
-
-    def relative(tangents):
-        gaps = [_add(one, flint.arb(-1), true) for one, true in zip(tangents, truth, strict=True)]
-        return [gap / size for gap, size in zip(exact.norms(gaps), none, strict=True)]
-
     flint.ctx.prec = bits
-    cg, found = Tangents(N, right, dN, dright), {}
+    cg = Tangents(N, right, dN, dright)
     counts = {percent: round(percent * n_iter / 100) for percent in {*LAST, *FIRST}}
-    whole, kept = cg.run(n_iter, keep={counts[percent] for percent in FIRST})
-    starts = {n_iter - counts[percent] for percent in LAST if percent < 100}
-    _, images = cg.run(max(starts), derivatives=False, keep=starts)
+    keep = {*counts.values(), *(n_iter - count for count in counts.values())}
+    whole, kept = cg.run(n_iter, keep=keep)
+    blocks = {f"first {percent}": kept[counts[percent]] for percent in FIRST}
     for percent in LAST:
         inside = counts[percent]
-        if percent < 100:
-            tangents = cg.run(inside, images[n_iter - inside][0])[0][1:]
-        else:
-            tangents = whole[1:]
-        flint.ctx.prec = 400
-        found[f"last {percent}"] = relative(tangents)
-        flint.ctx.prec = bits
-    flint.ctx.prec = 400
-    for percent in FIRST:
-        found[f"first {percent}"] = relative(kept[counts[percent]][1:])
-    return found
+        restarted = inside < n_iter
+        blocks[f"last {percent}"] = cg.run(inside, kept[n_iter - inside])[0] if restarted else whole
+    flint.ctx.prec = max(BITS)
+    exact = Tangents(N, right, dN, dright)
+    truth = exact.solution()
+    none = exact.norms(truth)
+    return {
+        part: [gap / size for gap, size in zip(exact.norms(block - truth), none, strict=True)]
+        for part, block in blocks.items()
+    }
 
 
 def measure(problem):
