@@ -1,0 +1,86 @@
+"""CG with derivatives in many bits, against dense double precision and against itself."""
+
+import json
+
+import flint
+import pytest
+import torch
+from torch.func import jacfwd
+
+from dense_frames import cg
+from tools import many_bits
+
+N, P = 9, 3
+
+
+@pytest.fixture
+def system():
+    """A well-conditioned system that moves with its parameters, and its derivatives."""
+    generator = torch.Generator().manual_seed(3)
+    draw = torch.randn(1 + P, 14, N, generator=generator, dtype=torch.float64)
+    b = torch.randn(14, generator=generator, dtype=torch.float64)
+
+    def matrix(v):
+        A = draw[0] + torch.einsum("p,pij->ij", v, draw[1:])
+        return A.T @ A
+
+    def right(v):
+        return (draw[0] + torch.einsum("p,pij->ij", v, draw[1:])).T @ b
+
+    zero = torch.zeros(P, dtype=torch.float64)
+    moved = jacfwd(matrix)(zero).movedim(-1, 0)
+    symmetric = (matrix(zero) + matrix(zero).T) / 2, (moved + moved.mT) / 2  # to the last bit
+    return matrix, right, (symmetric[0], right(zero), symmetric[1], jacfwd(right)(zero))
+
+
+def dense(block):
+    return torch.tensor([[float(x) for x in row] for row in block.tolist()], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("bits", [53, 200])
+@pytest.mark.parametrize("n_iter", [1, 4, 7])
+def test_tangents_are_those_of_a_dense_cg(system, bits, n_iter):
+    matrix, right, numbers = system
+    flint.ctx.prec = bits
+    start = torch.linspace(-1, 1, N, dtype=torch.float64)
+    block = many_bits._matrix(torch.cat([start[:, None], torch.ones(N, P).double()], dim=1))
+    cg_bits = many_bits.Tangents(*numbers)
+    zero = torch.zeros(P, dtype=torch.float64)
+    for x0, given in ((None, None), (start, block)):
+        ours = dense(cg_bits.run(n_iter, given)[0])
+        tangents = jacfwd(lambda v, x0=x0: cg(matrix(v), right(v), n_iter, x0))(zero)
+        torch.testing.assert_close(ours[:, 0], cg(*numbers[:2], n_iter, x0), rtol=0, atol=1e-9)
+        torch.testing.assert_close(ours[:, 1:], tangents, rtol=0, atol=1e-7)
+
+
+def test_the_exact_solution_and_its_norms(system):
+    matrix, right, numbers = system
+    flint.ctx.prec = 200
+    exact = many_bits.Tangents(*numbers)
+    zero = torch.zeros(P, dtype=torch.float64)
+    moves = jacfwd(lambda v: torch.linalg.inv(matrix(v)) @ right(v))(zero)
+    block = exact.solution()
+    torch.testing.assert_close(dense(block)[:, 1:], moves, rtol=1e-9, atol=1e-12)
+    expected = torch.einsum("ik,ij,jk->k", moves, numbers[0], moves).sqrt()
+    assert exact.norms(block) == pytest.approx(expected.tolist(), rel=1e-9)
+
+
+def test_parts_of_a_run_that_has_ended_are_exact(system):
+    """With as many iterations as unknowns in many bits, 100 % are exact and a restart is not."""
+    found = many_bits.errors(400, *system[2], n_iter=N)
+    assert max(found["last 100"]) < 1e-50
+    assert min(found["last 50"]) > 1e-3 and min(found["first 50"]) > 1e-3
+
+
+def test_the_file_of_the_chapter_is_complete():
+    stored = json.loads(many_bits.OUTPUT.read_text())["problems"]
+    assert [(one["image"], tuple(one["seeds"])) for one in stored] == [
+        (name, seeds) for name, _, seeds in many_bits.PROBLEMS
+    ]
+    for one in stored:
+        assert list(one["errors"]) == [str(bits) for bits in many_bits.BITS]
+        for parts in one["errors"].values():
+            assert set(parts) == {f"last {k}" for k in many_bits.LAST} | {
+                f"first {k}" for k in many_bits.FIRST
+            }
+            assert all(len(row) == many_bits.N_DIRECTIONS for row in parts.values())
