@@ -10,7 +10,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
+.PHONY: help book test unit nbval portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,12 +24,18 @@ $(BOOK): $(BOOK_SOURCES) $(INSTALLED)
 	$(VENV)/bin/jupyter-book build . -W -n --keep-going
 
 test: lint ## run every check: lint, unit tests, notebooks, book, browser
-	$(RUN) pytest -n $(WORKERS) -m "not browser"
-	REGTOOLS_STATIC_PAGES=1 $(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
-		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 120 notebooks
+	@$(MAKE) --no-print-directory unit
+	@REGTOOLS_STATIC_PAGES=1 $(MAKE) --no-print-directory nbval
 	@$(MAKE) --no-print-directory book
 	$(RUN) pytest -n $(WORKERS) --dist worksteal -m browser
 	@echo "make test: every step passed; a step that was skipped says so above."
+
+unit: $(INSTALLED)
+	$(RUN) pytest -n $(WORKERS) -m "not browser"
+
+nbval: $(INSTALLED)
+	$(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 600 notebooks
 
 portable: $(INSTALLED) ## run unit tests and notebooks as other processors would
 	$(RUN) tools.portable --workers $(WORKERS)

@@ -34,12 +34,13 @@ def test_only_what_the_processor_has_is_offered(monkeypatch):
     [
         ("1 failed, 1171 passed, 72 skipped in 59.31s", (1171, 1)),
         ("12 passed, 2 errors in 3.1s", (12, 2)),
+        ("1 failed, 9 passed in 62.10s (0:01:02)\nmake: *** [Makefile:40: unit] Error 1", (9, 1)),
         ("no tests ran in 0.1s", (0, 0)),
         ("", (0, 0)),
     ],
 )
 def test_the_last_line_is_counted(last, expected):
-    assert portable.counts(f"9 passed\n{last}\n" if last else "") == expected
+    assert portable.counts(f"7 passed, we said in 1.0s\n{last}\n" if last else "") == expected
 
 
 PAGE = (

@@ -22,10 +22,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
-from nbclient import NotebookClient
 
 from tools import arithmetics
-from tools.notebooks import CELL_TIMEOUT, chapters, read
+from tools.notebooks import chapters, read, run_cells
 
 ROOT = Path(__file__).resolve().parents[1]
 RELATIVE = 1e-13
@@ -130,16 +129,8 @@ def outputs(text_half, environment, seed):
     notebook = read(text_half)
     first = nbformat.v4.new_code_cell(PREPARE.format(str(ROOT), seed))
     notebook.cells.insert(0, first)
-    client = NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        record_timing=False,
-        coalesce_streams=True,
-        allow_errors=True,  # an error in one arithmetic is a change like any other
-        resources={"metadata": {"path": str(text_half.parent)}},
-    )
-    client.execute(env=environment | {"REGTOOLS_STATIC_PAGES": "1"})
+    # An error in one arithmetic is a change like any other.
+    run_cells(notebook, text_half.parent, environment, allow_errors=True)
     return [
         said(cell) if "timing" not in cell.metadata.get("tags", ()) else []
         for cell in notebook.cells[1:]

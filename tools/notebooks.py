@@ -50,15 +50,21 @@ def execute(text_half):
         "language": "python",
         "name": "python3",
     }
+    run_cells(notebook, text_half.parent, os.environ)
+    return normalised(notebook)
+
+
+def run_cells(notebook, folder, environment, **options):
+    """Run the cells of a notebook in a folder; explorers compute their static pages."""
     NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
         record_timing=False,
         coalesce_streams=True,
-        resources={"metadata": {"path": str(text_half.parent)}},
-    ).execute(env={**os.environ, "REGTOOLS_STATIC_PAGES": "1"})
-    return normalised(notebook)
+        resources={"metadata": {"path": str(folder)}},
+        **options,
+    ).execute(env={**environment, "REGTOOLS_STATIC_PAGES": "1"})
 
 
 def keep_timings(notebook, before):

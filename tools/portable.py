@@ -18,28 +18,23 @@ from tools import arithmetics
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "_build" / "portable"
-PARTS = {
-    "unit tests": ["-m", "not browser"],
-    "notebooks": [
-        *("--dist", "loadscope", "--nbval", "--nbval-current-env"),
-        *("--nbval-sanitize-with", "tests/nbval.cfg", "--nbval-cell-timeout", "600", "notebooks"),
-    ],
-}
+PARTS = {"unit tests": "unit", "notebooks": "nbval"}  # and their targets in the Makefile
+LAST = re.compile(r"^.*\b(?:passed|failed|error|no tests ran).* in [\d.]+s.*$", re.M)
 
 
 def counts(output):
     """Return passed and failed tests by the last line of pytest; an error counts as failed."""
-    last = output.strip().splitlines()[-1] if output.strip() else ""
+    last = (LAST.findall(output) or [""])[-1]
     found = {word: int(n) for n, word in re.findall(r"(\d+) (passed|failed|error)", last)}
     return found.get("passed", 0), found.get("failed", 0) + found.get("error", 0)
 
 
 def run(part, environment, workers, log):
     """Run one part of the tests; return passed, failed, seconds and whether all is well."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "-p", "no:cacheprovider"]
+    command = ["make", "--no-print-directory", PARTS[part], f"WORKERS={workers}"]
     start = time.monotonic()
     done = subprocess.run(
-        [*command, *PARTS[part]],
+        command,
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
