@@ -17,7 +17,7 @@ from dense_frames import BOX, DOMAIN, small_problem, start, true_maps
 from regtools.conjugate_gradient import conjugate_gradient, differentiate_cg
 from regtools.optimize import ADVICE, Status
 from regtools.projection import Implicit, Kaufman, Unrolled, projection_jacobian
-from regtools.superresolution import SuperResolutionProblem, simulate_frames
+from regtools.superresolution import SuperResolutionProblem, enlarged_frame, simulate_frames
 from regtools.varpro import joint_gauss_newton, varpro
 
 module = importlib.import_module("regtools.varpro")  # the package exports the function instead
@@ -222,6 +222,28 @@ def test_a_number_of_iterations_starts_from_black_each_time(derivative):
         image = dense_frames.cg(N, right, 6)
         rows = dense_frames.matrix(PROBLEM, state.w) @ image - dense_frames.target(PROBLEM)
         assert state.loss == pytest.approx(float(rows @ rows), rel=1e-8)
+
+
+@pytest.mark.parametrize("derivative", ["unrolled", "implicit", "kaufman", "none"])
+def test_a_number_of_iterations_starts_from_the_image_given(derivative):
+    """Each time: from the image of dense CG begun there, in every accepted iterate."""
+    image0 = enlarged_frame(PROBLEM.frames[0], PROBLEM.domain)
+    for given in (image0, "frame 0"):
+        ended = varpro(PROBLEM, W0, derivative, n_iter_cg=4, max_iter=3, image0=given)
+        for state in ended.history:
+            system = dense_frames.normal_equations(PROBLEM, state.w)
+            image = dense_frames.cg(*system, 4, image0.flatten()).reshape(PROBLEM.domain.m)
+            loss = float(PROBLEM.loss(state.w, image))
+            assert state.loss == pytest.approx(loss, rel=1e-9)
+
+
+def test_a_run_to_the_tolerance_begins_at_the_image_given():
+    best = PROBLEM.reconstruct(W0)
+    spent = [
+        varpro(PROBLEM, W0, "kaufman", max_iter=1, image0=given).history[0].n_iter_cg
+        for given in (None, best)
+    ]
+    assert spent[1] < spent[0]
 
 
 def test_the_final_image_is_exact_though_the_projections_are_not():
