@@ -144,8 +144,11 @@ def timed(source, text, tags=("timing",)):
     return new_code_cell(source, outputs=[output], metadata={"tags": list(tags)})
 
 
-def test_measured_times_stay_while_their_source_does():
-    before = new_notebook(cells=[timed("a", "1 s"), timed("b", "2 s"), timed("c", "3", tags=())])
-    after = new_notebook(cells=[timed("a", "9 s"), timed("B", "9 s"), timed("c", "9", tags=())])
+@pytest.mark.parametrize("tag", ["timing", "rounding"])
+def test_what_no_two_runs_share_stays_while_its_source_does(tag):
+    own = (tag,)
+    before = [timed("a", "1 s", own), timed("b", "2 s", own), timed("c", "3", tags=())]
+    after = [timed("a", "9 s", own), timed("B", "9 s", own), timed("c", "9", tags=())]
+    before, after = new_notebook(cells=before), new_notebook(cells=after)
     keep_timings(after, before)
     assert [cell.outputs[0].text for cell in after.cells] == ["1 s", "9 s", "9"]

@@ -4,8 +4,8 @@
     python tools/notebooks.py sync [NAME ...]      let the half saved last overwrite the other
 
 A NAME is a chapter such as 01_image_model; without one, all chapters are taken. Executing twice
-gives the same bytes: a cell tagged `timing`, whose output no two runs share, keeps the one it has
-while its source stays the same, unless --timings renews it.
+gives the same bytes: a cell tagged `timing` or `rounding`, whose output no two runs share, keeps the
+one it has while its source stays the same, unless --timings renews it.
 """
 
 import argparse
@@ -68,15 +68,16 @@ def run_cells(notebook, folder, environment, **options):
 
 
 def keep_timings(notebook, before):
-    """Give cells tagged `timing` the outputs that the same source has in notebook `before`."""
-    known = {cell.source: cell.outputs for cell in before.cells if _is_timing(cell)}
+    """Give cells that no two runs share the outputs of the same source in notebook `before`."""
+    known = {cell.source: cell.outputs for cell in before.cells if _is_its_own(cell)}
     for cell in notebook.cells:
-        if _is_timing(cell):
+        if _is_its_own(cell):
             cell.outputs = known.get(cell.source, cell.outputs)
 
 
-def _is_timing(cell):
-    return cell.cell_type == "code" and "timing" in cell.metadata.get("tags", ())
+def _is_its_own(cell):
+    tags = {"timing", "rounding"}.intersection(cell.metadata.get("tags", ()))
+    return cell.cell_type == "code" and bool(tags)
 
 
 def normalised(notebook):
