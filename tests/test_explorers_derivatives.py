@@ -1,5 +1,7 @@
 """The explorer of chapter 2: what it computes, what it says, and that it can show a failure."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,9 @@ def test_each_model_shows_its_order(explorer, model):
     view = explorer._compute(model=model, step=2.0**-6)
     assert view.test.order == pytest.approx(ORDERS[model], abs=0.1)
     assert f"to the power {ORDERS[model]}.0" in explorer._describe(view)
+    assert "times the slope" in explorer._describe(view)
+    lost = dataclasses.replace(view, remainder=0.0)
+    assert "the remainder is lost in rounding;" in explorer._describe(lost)
     assert "2⁻⁶" in explorer._describe(view) and model in explorer._describe(view)
 
 

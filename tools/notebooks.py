@@ -4,8 +4,8 @@
     python tools/notebooks.py sync [NAME ...]      let the half saved last overwrite the other
 
 A NAME is a chapter such as 01_image_model; without one, all chapters are taken. Executing twice
-gives the same bytes: a cell tagged `timing` or `rounding`, whose output no two runs share, keeps the
-one it has while its source stays the same, unless --timings renews it.
+gives the same bytes: a cell tagged `timing` or `rounding`, whose output no two runs share, keeps
+the one it has while its source stays the same, unless --timings renews it.
 """
 
 import argparse

@@ -13,6 +13,9 @@ from ._shared import picture_size
 STEPS = 2.0 ** -np.arange(46.0)
 """The steps of the Taylor test: from 1 down to where only rounding is left."""
 
+ROUNDING = 1e-14
+"""A remainder of so much of the slope, or less, has no digit that every arithmetic gives."""
+
 MODELS = {
     "gradient": (1.0, None, 0.0),
     "gradient, 1 % too long": (1.01, None, 0.0),
@@ -137,10 +140,12 @@ def taylor_explorer(problem, w, direction, theta=1.0):
         plot_residual(view.residual, problem.domain, ax, largest=largest)
 
     def describe(view):
+        relative = view.remainder / abs(slope)
+        shown = f"{_scientific(relative)} times the slope"
+        size = shown if relative > ROUNDING else "lost in rounding"
         return (
-            f"Model: {view.model}. At t = {_power(view.step)} the remainder is "
-            f"{_scientific(view.remainder / abs(slope))} times the slope; above rounding it "
-            f"shrinks like t to the power {view.test.order:.1f}."
+            f"Model: {view.model}. At t = {_power(view.step)} the remainder is {size}; above "
+            f"rounding it shrinks like t to the power {view.test.order:.1f}."
         )
 
     return Explorer(
