@@ -179,8 +179,8 @@ def joint_gauss_newton(
     ----------
     problem, w0, max_iter, gtol, damping, callback
         As for `varpro`; the gradient is that in w and in the image.
-    image0 : torch.Tensor, optional
-        Start, shape `domain.m`; by default the image that fits `w0` best.
+    image0 : torch.Tensor or "frame 0", optional
+        Start, as for `varpro`; by default the image that fits `w0` best.
     tol_cg : float
         Relative residual of the linear system of each step.
 
