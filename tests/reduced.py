@@ -1,6 +1,7 @@
 """The part of a chapter that its explorer stands on."""
 
 import ast
+import copy
 import symtable
 from dataclasses import dataclass
 
@@ -10,7 +11,6 @@ import nbformat
 from browser import EXPLORER
 
 BINDING = (ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-AT_ONCE = ("listcomp", "setcomp", "dictcomp", "genexpr")  # other scopes run when they are called
 
 
 def shows_explorer(cell):
@@ -71,7 +71,8 @@ class Names:
     @classmethod
     def of(cls, statement):
         """Look at one statement of a module."""
-        table = symtable.symtable(ast.unparse(statement), "cell", "exec")
+        source = ast.unparse(_Generators().visit(copy.deepcopy(statement)))
+        table = symtable.symtable(source, "cell", "exec")
         here = table.get_symbols()
         stored = {s.get_name() for s in here if s.is_assigned() or s.is_imported()}
         bound = stored if isinstance(statement, BINDING) else set()
@@ -79,10 +80,22 @@ class Names:
         scopes = [(inner, used) for inner in table.get_children()]
         while scopes:
             scope, names = scopes.pop()
-            names = names if scope.get_name() in AT_ONCE else later
+            names = names if scope.get_name() == "genexpr" else later  # a function runs when called
             names |= {s.get_name() for s in scope.get_symbols() if s.is_global()}
             scopes += [(inner, names) for inner in scope.get_children()]
         return cls(bound, stored | set(_roots(statement)), used, later)
+
+
+class _Generators(ast.NodeTransformer):
+    """Makes each comprehension a generator, which has a scope of its own in every Python."""
+
+    def visit(self, node):
+        node = self.generic_visit(node)
+        if isinstance(node, (ast.ListComp, ast.SetComp)):
+            return ast.GeneratorExp(node.elt, node.generators)
+        if isinstance(node, ast.DictComp):
+            return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
+        return node
 
 
 def _roots(statement):

@@ -61,13 +61,13 @@ def matplotlib_axes():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.7, 1.0])
-def test_errors_are_those_of_the_jacobian(problem, explorer, dense, fraction):
+def test_errors_are_those_of_a_column_of_the_jacobian(problem, explorer, dense, fraction):
     result = explorer._compute(fraction=fraction, n_iter=50)
     assert result.count == round(50 * fraction)
     rules = [Unrolled(last=fraction), Implicit(n_iter=result.count) if fraction else "none"]
     for rule, error in zip(rules, [result.error, result.error_implicit], strict=True):
-        there = projection_jacobian(problem, MAPS, rule, 50)
-        expected = float((there - dense[1]).norm() / dense[1].norm())
+        there, true = projection_jacobian(problem, MAPS, rule, 50)[:, 4], dense[1][:, 4]
+        expected = float((there - true).norm() / true.norm())
         assert error == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
@@ -113,6 +113,40 @@ def test_the_texts_of_a_column_give_classes(explorer):
     assert "error 0.0000000000" in own  # one digit, no exponent
     wrong = type(result)(**{**vars(result), "unrolled": -9 * result.unrolled})
     assert "wrong by more than five times" in explorer._panels[2].description(wrong)
+
+
+@pytest.fixture(scope="module")
+def columns(problem, dense):
+    """The true column, and an error that grows with the precision."""
+    sizes = np.ones((len(COUNTS), len(FRACTIONS), 1, 1))
+    sizes[:, 0] = 0  # nothing is differentiated
+    true = sizes * dense[0][:, 4].reshape(DOMAIN.m).numpy()
+    return {"106": 1.5 * true, "400": 9e9 * true}
+
+
+def test_other_precisions_are_shown_as_given(problem, explorer, columns, dense):
+    several = fraction_explorer(problem, MAPS, columns=columns)
+    here = several._compute(fraction=0.7, n_iter=100, bits=53)
+    np.testing.assert_array_equal(
+        here.errors_unrolled, explorer._compute(fraction=0.7, n_iter=100).errors_unrolled
+    )
+    more = several._compute(fraction=0.7, n_iter=100, bits=106)
+    many = several._compute(fraction=0.7, n_iter=100, bits=400)
+    np.testing.assert_array_equal(more.errors_implicit, here.errors_implicit)
+    assert many.error / more.error == pytest.approx((9e9 - 1) / 0.5, rel=1e-6)
+    torch.testing.assert_close(many.unrolled, 6e9 * more.unrolled, rtol=1e-14, atol=0)
+    # Half of what the image's derivative contributes to the column.
+    operator = problem.operator(MAPS)
+    column = dense[0][:, 4].reshape(DOMAIN.m)
+    expected = 0.5 * float(operator(column).norm() / dense[1][:, 4].norm())
+    assert more.error == pytest.approx(expected, rel=1e-4)
+    assert "70 of 100 iterations in 400 bits: more than" in several._describe(many)
+    assert "iterations: " in several._describe(here)
+
+
+def test_columns_of_another_shape_are_refused(problem, columns):
+    with pytest.raises(ValueError, match=r"columns must have shape .* for 106 bits"):
+        fraction_explorer(problem, MAPS, columns={"106": columns["106"][:2]})
 
 
 def test_a_parameter_that_is_not_there_is_refused(problem):

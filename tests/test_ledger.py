@@ -14,6 +14,10 @@ from tools import paper
 PAGE = LEDGER.with_suffix(".md")
 COMMITTED = json.loads(LEDGER.read_text())
 ROLE = re.compile(r"\{num\}`([^`]*)`")
+RESTS_ON = re.compile(
+    r"^\{bdg-\w+\}`[^`]*` "
+    r"(by (proof|definition|counting)|from the text|(tried )?on \d+ (images|pairs))"
+)
 VERDICTS = ("holds", "holds with a correction", "does not hold", "not stated enough to test")
 
 
@@ -29,6 +33,7 @@ def test_row(row):
     assert len(row) == 4 and all(row), "a cell is missing or empty"
     _, paper_pair, book_pair, verdict = row
     assert re.findall(r"\{bdg-\w+\}`([^`]*)`", verdict)[:1] in [[v] for v in VERDICTS]
+    assert RESTS_ON.match(verdict), "it does not say what the verdict rests on"
     assert "../notebooks/" in verdict
     for name, cell in (("hands", paper_pair), ("hands-phantom", book_pair)):
         for path in ROLE.findall(cell):

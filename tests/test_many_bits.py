@@ -3,11 +3,15 @@
 import json
 
 import flint
+import numpy as np
 import pytest
 import torch
 from torch.func import jacfwd
 
+import regtools
 from dense_frames import cg
+from regtools.explorers.partial_cg import COUNTS, FRACTIONS, PARAMETER
+from regtools.projection import Projection
 from tools import many_bits
 
 N, P = 9, 3
@@ -70,6 +74,35 @@ def test_parts_of_a_run_that_has_ended_are_exact(system):
     found = many_bits.errors(400, *system[2], n_iter=N)
     assert max(found["last 100"]) < 1e-50
     assert min(found["last 50"]) > 1e-3 and min(found["first 50"]) > 1e-3
+
+
+def test_parts_of_the_run_are_restarted_where_they_begin(system):
+    """The middle of a run, by hand; zero iterations and all of them need no restart."""
+    flint.ctx.prec = 106
+    cg_bits = many_bits.Tangents(*system[2])
+    late, early = many_bits.parts(cg_bits, 6, [0, 2, 6], [3])
+    whole, kept = cg_bits.run(6, keep=(3, 4))
+    assert set(late) == {2, 6} and set(early) == {3}
+    assert dense(late[6]).equal(dense(whole)) and dense(early[3]).equal(dense(kept[3]))
+    assert dense(late[2]).equal(dense(cg_bits.run(2, kept[4])[0]))
+
+
+def test_columns_of_the_explorer_are_near_those_of_double_precision_where_rounding_is_small():
+    """50 iterations, all differentiated: too few for rounding to matter."""
+    stored = np.load(many_bits.COLUMNS)
+    assert list(stored) == ["106", "400"]
+    loaded = regtools.load("hands-phantom", 20)
+    maps = regtools.random_maps(loaded.domain, many_bits.PROBLEMS[0][2])
+    frames = regtools.simulate_frames(loaded.reference, loaded.domain, 2, maps)
+    problem = regtools.SuperResolutionProblem(frames, loaded.domain, 2, lam=1e-2)
+    operator = problem.operator(regtools.register_frames(frames, loaded.domain))
+    projection = Projection(problem, "unrolled", COUNTS[0])
+    moves = projection.linearize(operator, projection.project(operator))[0][..., PARAMETER].numpy()
+    for bits in stored:
+        assert stored[bits].shape == (len(COUNTS), len(FRACTIONS), 20, 20)
+        assert np.isfinite(stored[bits]).all() and not stored[bits][:, 0].any()
+        gap = np.abs(stored[bits][0, -1] - moves).max()
+        assert gap < 1e-4 * np.abs(moves).max()
 
 
 def test_the_file_of_the_chapter_is_complete():

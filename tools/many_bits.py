@@ -1,12 +1,16 @@
 """Differentiate part of CG in 53, 106 and 400 bits: what rounding does to the derivative.
 
-    python -m tools.many_bits [--output FILE] [--workers N]
+    python -m tools.many_bits [--only errors|columns] [--workers N]
 
-For several problems and directions, the error of the derivative of the image relative to the error
-of taking no derivative at all, both in the norm of the Jacobian, for the last and the first part of
-200 CG iterations from a black image. The problem itself, its matrix and the derivative of that, is
-rounded to double precision once and then exact; CG, its tangents and the true derivative are
-computed by python-flint in the precision asked for. Takes some ten minutes.
+errors: for several problems and directions, the error of the derivative of the image relative to
+the error of taking no derivative at all, both in the norm of the Jacobian, for the last and the
+first part of 200 CG iterations from a black image. Takes some ten minutes.
+columns: for the explorer of chapter 7, one column of that derivative on the chapter's own problem,
+for several parts of several numbers of iterations. Takes some five minutes.
+
+The problem itself, its matrix and the derivative of that, is rounded to double precision once and
+then exact; CG, its tangents and the true derivative are computed by python-flint in the precision
+asked for.
 """
 
 import argparse
@@ -15,12 +19,17 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import flint
+import numpy as np
 import torch
 from tqdm import tqdm
 
 import regtools
+from regtools import Unrolled
+from regtools.explorers.partial_cg import COUNTS, FRACTIONS, PARAMETER
 
-OUTPUT = Path(__file__).resolve().parents[1] / "notebooks" / "data" / "many_bits.json"
+DATA = Path(__file__).resolve().parents[1] / "notebooks" / "data"
+OUTPUT = DATA / "many_bits.json"
+COLUMNS = DATA / "many_bits_columns.npz"
 PROBLEMS = [
     ("hands-phantom", 20, (2, 3, 4)),
     ("hands-phantom", 20, (5, 6, 7)),
@@ -38,8 +47,10 @@ N_ITER = 200
 N_DIRECTIONS = 3
 
 
-def matrices(name, m, seeds):
-    """Return N, Aᵀb and their derivatives along random unit directions, as double tensors.
+def matrices(name, m, seeds, parameter=None):
+    """Return N, Aᵀb and their derivatives along some directions, as double tensors.
+
+    The directions are random ones of unit length, or a single parameter.
 
     Taken where `register_frames` starts the search, as in chapter 7.
     """
@@ -65,6 +76,8 @@ def matrices(name, m, seeds):
     generator = torch.Generator().manual_seed(0)
     v = torch.randn(problem.n_params, N_DIRECTIONS, generator=generator, dtype=torch.float64)
     v = v / v.norm(dim=0)
+    if parameter is not None:
+        v = torch.eye(problem.n_params, dtype=torch.float64)[:, [parameter]]
     dN = torch.einsum("ijp,pk->kij", slopes, v)
     return (N + N.T) / 2, right, (dN + dN.mT) / 2, right_slopes @ v
 
@@ -147,18 +160,22 @@ class Tangents:
         return flint.arb_mat(size, size, entries)
 
 
+def parts(cg, n_iter, last, first=()):
+    """Return the blocks of the last and first so many of `n_iter` iterations, by their number."""
+    keep = {*first, *(n_iter - inside for inside in last)}
+    whole, kept = cg.run(n_iter, keep=keep)
+    restarted = {k: cg.run(k, kept[n_iter - k])[0] for k in last if 0 < k < n_iter}
+    return {n_iter: whole} | restarted, {k: kept[k] for k in first}
+
+
 def errors(bits, N, right, dN, dright, n_iter=N_ITER):
     """Errors over that of no derivative, one a direction, for each part of the iterations."""
     flint.ctx.prec = bits
     cg = Tangents(N, right, dN, dright)
     counts = {percent: round(percent * n_iter / 100) for percent in {*LAST, *FIRST}}
-    keep = {*counts.values(), *(n_iter - count for count in counts.values())}
-    whole, kept = cg.run(n_iter, keep=keep)
-    blocks = {f"first {percent}": kept[counts[percent]] for percent in FIRST}
-    for percent in LAST:
-        inside = counts[percent]
-        restarted = inside < n_iter
-        blocks[f"last {percent}"] = cg.run(inside, kept[n_iter - inside])[0] if restarted else whole
+    late, early = parts(cg, n_iter, [counts[k] for k in LAST], [counts[k] for k in FIRST])
+    blocks = {f"first {percent}": early[counts[percent]] for percent in FIRST}
+    blocks |= {f"last {percent}": late[counts[percent]] for percent in LAST}
     flint.ctx.prec = max(BITS)
     exact = Tangents(N, right, dN, dright)
     truth = exact.solution()
@@ -176,14 +193,23 @@ def measure(problem):
     return {str(bits): errors(bits, *inputs) for bits in BITS}
 
 
-def main():
-    """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=OUTPUT, help="where to write")
-    parser.add_argument("--workers", type=int, default=2)
-    arguments = parser.parse_args()
-    with ProcessPoolExecutor(arguments.workers) as pool:
-        runs = list(tqdm(pool.map(measure, PROBLEMS), total=len(PROBLEMS), unit="problem"))
+def columns(bits):
+    """The column of the explorer, shape (number of COUNTS, number of FRACTIONS, *m)."""
+    name, m, seeds = PROBLEMS[0]
+    inputs = matrices(name, m, seeds, PARAMETER)
+    flint.ctx.prec = bits
+    cg, rows = Tangents(*inputs), []
+    for n_iter in COUNTS:
+        inside = [Unrolled(last=fraction).counts(n_iter)[1] for fraction in FRACTIONS]
+        late = parts(cg, n_iter, inside)[0]
+        moves = {k: [float(block[i, 1]) for i in range(block.nrows())] for k, block in late.items()}
+        rows.append([moves.get(k, [0.0] * len(inputs[1])) for k in inside])
+    return np.array(rows).reshape(len(COUNTS), len(FRACTIONS), m, m)
+
+
+def write_errors(pool):
+    """Write the errors of all problems."""
+    runs = list(tqdm(pool.map(measure, PROBLEMS), total=len(PROBLEMS), unit="problem"))
     rows = [
         {
             "image": name,
@@ -195,9 +221,30 @@ def main():
         }
         for (name, _, seeds), run in zip(PROBLEMS, runs, strict=True)
     ]
-    arguments.output.parent.mkdir(exist_ok=True)
-    arguments.output.write_text(json.dumps({"n_iter": N_ITER, "problems": rows}, indent=1) + "\n")
-    print(f"{arguments.output} is written")
+    OUTPUT.write_text(json.dumps({"n_iter": N_ITER, "problems": rows}, indent=1) + "\n")
+    print(f"{OUTPUT} is written")
+
+
+def write_columns(pool):
+    """Write the explorer's column in the precisions that double arithmetic does not give."""
+    bits = BITS[1:]
+    found = list(tqdm(pool.map(columns, bits), total=len(bits), unit="precision"))
+    np.savez_compressed(COLUMNS, **{str(b): array for b, array in zip(bits, found, strict=True)})
+    print(f"{COLUMNS} is written")
+
+
+def main():
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=["errors", "columns"], help="one of the two files")
+    parser.add_argument("--workers", type=int, default=2)
+    arguments = parser.parse_args()
+    DATA.mkdir(exist_ok=True)
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        if arguments.only != "columns":
+            write_errors(pool)
+        if arguments.only != "errors":
+            write_columns(pool)
 
 
 if __name__ == "__main__":
