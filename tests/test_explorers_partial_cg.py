@@ -141,6 +141,9 @@ def test_other_precisions_are_shown_as_given(problem, explorer, columns, dense):
     expected = 0.5 * float(operator(column).norm() / dense[1][:, 4].norm())
     assert more.error == pytest.approx(expected, rel=1e-4)
     assert "70 of 100 iterations in 400 bits: more than" in several._describe(many)
+    ratio = more.error / here.errors_unrolled[0]
+    expected = f"{ratio:.1g} times the error without a derivative"
+    assert f"70 of 100 iterations in 106 bits: {expected}" in several._describe(more)
     assert "iterations: " in several._describe(here)
 
 

@@ -144,7 +144,7 @@ def fraction_explorer(problem, w, parameter=PARAMETER, columns=None):
         ax.set(xlim=(0, 100), ylim=(1e-3, HIGHEST), yticks=[1, 1e4, 1e8, 1e12, 1e16])
         ax.minorticks_off()
         ax.set(xlabel="part differentiated [%]", ylabel="error of the column")
-        ax.legend(loc="upper right")
+        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
 
     def image_panel(title, choose, verdict):
         size = picture_size(domain, 1.75, 2.0)
@@ -164,8 +164,10 @@ def fraction_explorer(problem, w, parameter=PARAMETER, columns=None):
         ratio = result.error / result.errors_unrolled[0]
         if result.fraction == 1 and ratio < 1 / 4:
             words = "less than a quarter of the error without a derivative"
-        else:
+        elif result.bits == DOUBLE or ratio > 100:
             words = _beside_none(ratio)
+        else:
+            words = f"{_short(ratio)} times the error without a derivative"
         digits = "" if result.bits == DOUBLE else f" in {result.bits} bits"
         return (
             f"The last {result.count} of {result.n_iter} iterations{digits}: {words}. As many of "
@@ -210,7 +212,7 @@ def fraction_explorer(problem, w, parameter=PARAMETER, columns=None):
     )
 
 
-# The digits of these errors hang on rounding, their classes do not.
+# In double precision the digits of these errors hang on rounding, their classes do not.
 
 
 def _beside_none(ratio):
