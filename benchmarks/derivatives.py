@@ -18,11 +18,9 @@ from timing import ratio, side_by_side
 from torch.func import grad, hessian, jacfwd
 
 import regtools
-from regtools import derivatives, predictor_corrector
-from regtools.derivatives import local_model
-from regtools.interpolation import SplineImage
-from regtools.registration import RegistrationProblem
-from regtools.transforms import Affine, NeuralODE
+from regtools import predictor_corrector
+from regtools.images import SplineImage
+from regtools.registration import Affine, NeuralODE, RegistrationProblem, second_order_model
 
 THETA = 1.0
 TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc only
@@ -93,7 +91,7 @@ def measure(transform_of, rounds, name="hands-phantom"):
     book = Textbook(problem)
     w = problem.transform.identity()
     w = w + 0.02 * torch.randn(len(w), dtype=w.dtype, generator=torch.Generator().manual_seed(0))
-    model = local_model(problem, w, THETA)
+    model = second_order_model(problem, w, THETA)
     for ours, theirs in [
         (model.loss, book.loss(w)),
         (model.gradient, grad(book.loss)(w)),
@@ -103,10 +101,10 @@ def measure(transform_of, rounds, name="hands-phantom"):
         assert (ours - theirs).norm() <= 1e-9 * theirs.norm()
     functions = {
         "loss": lambda: problem.loss(w, THETA),
-        "gradient": lambda: derivatives.gradient(problem, w, THETA),
-        "Newton": lambda: local_model(problem, w, THETA),
+        "gradient": lambda: regtools.gradient(problem, w, THETA),
+        "Newton": lambda: second_order_model(problem, w, THETA),
         "forward": lambda: problem.template(problem.transform(w, problem.points), THETA),
-        "Jacobian": lambda: derivatives.jacobian(problem, w, THETA),
+        "Jacobian": lambda: regtools.jacobian(problem, w, THETA),
         "textbook loss": lambda: book.loss(w),
         "textbook gradient": lambda: grad(book.loss)(w),
         "textbook Newton": lambda: (book.loss(w), grad(book.loss)(w), hessian(book.loss)(w)),

@@ -21,17 +21,15 @@ import torch
 from timing import ratio, side_by_side
 from torch.func import vjp
 
-from regtools import _kernels
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage
+from regtools.images import Domain, SplineImage, _taylor
 
 ANGLE = 0.05  # radians: a row of points crosses many rows of the array
 SIZES = (32, 64, 128, 256, 512, 1024)
 
 FIRST_CALL = """
 import time, torch
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage
+from regtools.images import Domain
+from regtools.images import SplineImage
 domain = Domain((0, 8, 0, 8), (8, 8))
 image = SplineImage(torch.ones(8, 8, dtype=torch.float64), domain)
 start = time.perf_counter()
@@ -55,11 +53,11 @@ def on_torch(function):
     """The same function on the torch path."""
 
     def evaluate():
-        _kernels.COMPILED = False
+        _taylor.COMPILED = False
         try:
             return function()
         finally:
-            _kernels.COMPILED = True
+            _taylor.COMPILED = True
 
     return evaluate
 

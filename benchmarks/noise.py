@@ -26,7 +26,7 @@ def errors(name, m, seeds, sigma):
     generator = torch.Generator().manual_seed(seeds[0])
     noise = torch.randn(frames.shape, generator=generator, dtype=frames.dtype)
     frames = frames + sigma * noise
-    start = register_frames(frames, loaded.domain)
+    start = register_frames(frames, loaded.domain).w
     rows = []
     for lam in LAMS:
         problem = SuperResolutionProblem(frames, loaded.domain, 2, lam * max(loaded.domain.h))

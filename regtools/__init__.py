@@ -1,30 +1,44 @@
 """Differentiable image registration in PyTorch: the package behind the book.
 
-The modules import each other in this order: `domain`, `interpolation`, `transforms`,
-`registration`, `derivatives`, `optimize`, `predictor_corrector`, `conjugate_gradient`,
-`superresolution`, `projection`, `varpro`; `datasets` needs the first only. `plotting`,
-`explorer` and `explorers` draw; no solver imports them.
+Its wings, each of which imports only from those before it: `images` (boxes, splines, data),
+`solvers` (conjugate gradients, damped least squares), `registration` (maps, problem, derivatives,
+path), `superresolution` (frames, rules, variable projection), `verify` (the tests of derivatives
+and adjoints). `explorers` draws; nothing here imports it.
 """
 
-from .conjugate_gradient import conjugate_gradient
-from .datasets import load, random_maps
-from .derivatives import (
+from .images import Domain, SplineImage, load, random_maps
+from .registration import (
+    Affine,
+    NeuralODE,
+    RegistrationProblem,
+    Tikhonov,
+    Transform,
     gauss_newton_hessian,
     gradient,
     hessian,
     jacobian,
+    levenberg_marquardt,
     mixed_derivative,
-    taylor_test,
+    newton,
+    predictor_corrector,
+    second_order_model,
 )
-from .domain import Domain
-from .interpolation import SplineImage
-from .optimize import levenberg_marquardt, newton
-from .predictor_corrector import predictor_corrector
-from .projection import Implicit, Kaufman, Unrolled, projection_jacobian
-from .registration import RegistrationProblem, Tikhonov
-from .superresolution import SuperResolutionProblem, register_frames, simulate_frames
-from .transforms import Affine, NeuralODE
-from .varpro import joint_gauss_newton, varpro
+from .solvers import Status, conjugate_gradient, differentiate_cg
+from .superresolution import (
+    Implicit,
+    Kaufman,
+    NoDerivative,
+    Rule,
+    SuperResolutionProblem,
+    Unrolled,
+    enlarged_frame,
+    joint_gauss_newton,
+    projection_jacobian,
+    register_frames,
+    simulate_frames,
+    varpro,
+)
+from .verify import adjoint, dot_product_test, taylor_test
 
 __all__ = [
     "Affine",
@@ -32,12 +46,20 @@ __all__ = [
     "Implicit",
     "Kaufman",
     "NeuralODE",
+    "NoDerivative",
     "RegistrationProblem",
+    "Rule",
     "SplineImage",
+    "Status",
     "SuperResolutionProblem",
     "Tikhonov",
+    "Transform",
     "Unrolled",
+    "adjoint",
     "conjugate_gradient",
+    "differentiate_cg",
+    "dot_product_test",
+    "enlarged_frame",
     "gauss_newton_hessian",
     "gradient",
     "hessian",
@@ -51,6 +73,7 @@ __all__ = [
     "projection_jacobian",
     "random_maps",
     "register_frames",
+    "second_order_model",
     "simulate_frames",
     "taylor_test",
     "varpro",

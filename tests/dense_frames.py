@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 import torch
 
-from regtools.domain import Domain
+from regtools.images import Domain
 from regtools.superresolution import SuperResolutionProblem
 
 DOMAIN = Domain((0.0, 2.0, -1.0, 4.0), (8, 12))  # not square, not isotropic

@@ -3,10 +3,8 @@
 import numpy as np
 import torch
 
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage
-from regtools.registration import RegistrationProblem
-from regtools.transforms import Affine
+from regtools.images import Domain, SplineImage
+from regtools.registration import Affine, RegistrationProblem
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (12, 17))  # not square, not isotropic
 

@@ -271,7 +271,7 @@ def write_notebook(folder, name, code):
 HELD = """
 import time
 from pathlib import Path
-from regtools.explorer import Control, Explorer, Panel
+from regtools.explorers import Control, Explorer, Panel
 
 calls = []
 
@@ -318,7 +318,7 @@ def test_drag_does_not_queue(chromium, lab):
 
 
 ERROR = """
-from regtools.explorer import Control, Explorer, Panel
+from regtools.explorers import Control, Explorer, Panel
 
 def compute(x):
     if x == 1:

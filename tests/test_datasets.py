@@ -17,8 +17,7 @@ import scipy.optimize
 import skimage.data
 import torch
 
-from regtools import _phantom, datasets
-from regtools.datasets import DATASETS, Image, Pair, load
+from regtools.images import DATASETS, Image, Pair, _phantom, datasets, load
 
 SINGLE = ("retina", "cells", "camera", "microaneurysms")
 OFFLINE = ("hands-phantom", *SINGLE)

@@ -5,19 +5,18 @@ from torch.func import grad, jacfwd, jacrev
 from torch.func import hessian as ad_hessian
 
 from problems import DOMAIN, near_identity, two_blobs
-from regtools.derivatives import (
-    adjoint,
-    dot_product_test,
+from regtools.registration import (
+    Affine,
+    NeuralODE,
+    Tikhonov,
     gauss_newton_hessian,
     gradient,
     hessian,
     jacobian,
-    local_model,
     mixed_derivative,
-    taylor_test,
+    second_order_model,
 )
-from regtools.registration import Tikhonov
-from regtools.transforms import Affine, NeuralODE
+from regtools.verify import adjoint, dot_product_test, taylor_test
 
 THETA = 0.3
 
@@ -55,7 +54,7 @@ def test_taylor_slopes_of_loss_and_residual(problem):
 def test_composed_rules_equal_automatic_differentiation(problem):
     w = near_identity(problem.transform)
     loss = lambda w: problem.loss(w, THETA)  # noqa: E731
-    model = local_model(problem, w, THETA)
+    model = second_order_model(problem, w, THETA)
     close = {"rtol": 1e-10, "atol": 1e-9}
     torch.testing.assert_close(model.loss, loss(w))
     torch.testing.assert_close(model.gradient, grad(loss)(w), **close)

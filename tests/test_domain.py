@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from regtools.domain import Domain
+from regtools.images import Domain
 
 
 def test_widths_volume_and_corners_of_an_anisotropic_box():

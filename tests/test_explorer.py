@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regtools.explorer import Control, Explorer, Panel
+from regtools.explorers import Control, Explorer, Panel
 
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 

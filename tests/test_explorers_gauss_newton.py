@@ -9,13 +9,9 @@ import scipy.linalg
 import torch
 
 from problems import two_blobs
-from regtools.derivatives import local_model
 from regtools.explorers import compare_predictions, hessian_explorer
 from regtools.explorers.gauss_newton import MATRICES, relative_spectrum
-from regtools.optimize import newton
-from regtools.predictor_corrector import predictor_corrector
-from regtools.registration import Tikhonov
-from regtools.transforms import Affine
+from regtools.registration import Affine, Tikhonov, newton, predictor_corrector, second_order_model
 
 THETAS = [10.0, 6.0, 3.0, 1.0, 0.3]
 
@@ -37,7 +33,9 @@ def comparisons(problem, path):
 
 def test_exact_and_gauss_newton_steps_are_those_of_the_solver(problem, path, comparisons):
     w0 = problem.transform.identity()
-    approximate = predictor_corrector(problem, THETAS, w0, "newton", "gauss-newton", gtol=1e-10)
+    approximate = predictor_corrector(
+        problem, THETAS, w0, corrector="newton", predictor="gauss-newton", gtol=1e-10
+    )
     assert len(comparisons) == 4
     for one, exact, other in zip(comparisons, path.steps[1:], approximate.steps[1:], strict=True):
         assert torch.equal(one.w, exact.w_start) and torch.equal(one.w_corrected, exact.w)
@@ -78,7 +76,7 @@ def test_gains_have_the_sign_and_reference_of_their_definition(problem, comparis
 
 def test_relative_spectrum_agrees_with_scipy_and_ignores_units(problem, path, comparisons):
     for one, step in zip(comparisons, path.steps, strict=False):
-        model = local_model(problem, step.w, step.theta)
+        model = second_order_model(problem, step.w, step.theta)
         expected = scipy.linalg.eigh(model.hessian, model.gauss_newton, eigvals_only=True)
         np.testing.assert_allclose(one.relative_spectrum, expected, rtol=1e-6)
     units = torch.tensor([1e3, 1.0, 1.0, 1e-3, 10.0, 1.0], dtype=torch.float64)
@@ -93,7 +91,7 @@ def test_small_steps_leave_what_the_spectrum_says(problem):
     """For a tiny step the gradient left is (I − ∇²J K⁻¹) times the gradient."""
     path = predictor_corrector(problem, [3.0, 2.999], problem.transform.identity(), gtol=1e-13)
     (one,) = compare_predictions(problem, path)
-    model = local_model(problem, one.w, 3.0)
+    model = second_order_model(problem, one.w, 3.0)
     for name, matrix in [
         ("exact", model.hessian),
         ("2JTJ", model.gauss_newton),

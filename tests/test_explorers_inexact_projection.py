@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from regtools.domain import Domain
 from regtools.explorers.inexact_projection import exact_iterates, inexact_explorer
-from regtools.superresolution import SuperResolutionProblem, simulate_frames
-from regtools.varpro import varpro
+from regtools.images import Domain
+from regtools.superresolution import SuperResolutionProblem, simulate_frames, varpro
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
 COUNTS = (1, 4, 40)

@@ -4,7 +4,7 @@ import torch
 
 from problems import two_blobs
 from regtools.explorers.multiscale import FRACTIONS, path_explorer
-from regtools.predictor_corrector import Prediction, predictor_corrector
+from regtools.registration import Prediction, predictor_corrector
 
 THETAS = [10.0, 3.0, 1.0, 0.3]
 

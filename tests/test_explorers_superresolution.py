@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from regtools import Domain, SuperResolutionProblem, simulate_frames
-from regtools.datasets import random_maps
 from regtools.explorers import superresolution_explorer
 from regtools.explorers.superresolution import reconstruct_all
+from regtools.images import random_maps
 
 LAMS, COUNTS = [0.02, 0.5, 5.0], [1, 4, 60]
 

@@ -7,10 +7,8 @@ import pytest
 
 import regtools
 from regtools.explorers.gauss_newton import MATRICES, compare_predictions
-from regtools.interpolation import SplineImage
-from regtools.predictor_corrector import predictor_corrector
-from regtools.registration import RegistrationProblem
-from regtools.transforms import Affine
+from regtools.images import SplineImage
+from regtools.registration import Affine, RegistrationProblem, predictor_corrector
 
 pytestmark = pytest.mark.skipif(
     "REGTOOLS_DATA" not in os.environ,

@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from torch.autograd import forward_ad
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, linearize, vjp, vmap
 
-from regtools._kernels import local_taylor
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage, frequency_response, half_gain_wavelength
+from regtools.images import (
+    Domain,
+    SplineImage,
+    frequency_response,
+    half_gain_wavelength,
+    local_taylor,
+)
 
 # Non-square, anisotropic, not at the origin; one for each number of axes.
 DOMAINS = [
@@ -558,7 +562,7 @@ def test_bad_theta_is_named(theta, error, words):
 def test_rate_of_the_taylor_terms_in_theta():
     image, points = random_image(DOMAINS[1]), random_points(DOMAINS[1])
     ahead, behind = (image.taylor(points, 0.3 + sign * 1e-5, order=2) for sign in (1, -1))
-    for a, rate in image.taylor_rate(points, 0.3, order=2).items():
+    for a, rate in image.taylor_theta_derivative(points, 0.3, order=2).items():
         torch.testing.assert_close(rate, (ahead[a] - behind[a]) / 2e-5, rtol=1e-6, atol=1e-7)
 
 

@@ -8,9 +8,8 @@ import torch
 from torch.func import grad, hessian, jacfwd, jacrev, jvp, vjp, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from regtools import _compiled, _kernels
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage
+from regtools.images import Domain, SplineImage, _compiled
+from regtools.images import _taylor as _kernels
 
 DOMAINS = [
     Domain((0.0, 3.0, -1.0, 4.0), (6, 9)),

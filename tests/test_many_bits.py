@@ -11,7 +11,7 @@ from torch.func import jacfwd
 import regtools
 from dense_frames import cg
 from regtools.explorers.partial_cg import COUNTS, FRACTIONS, PARAMETER
-from regtools.projection import Projection
+from regtools.superresolution import Projection
 from tools import many_bits
 
 N, P = 9, 3
@@ -95,8 +95,8 @@ def test_columns_of_the_explorer_are_near_those_of_double_precision_where_roundi
     maps = regtools.random_maps(loaded.domain, many_bits.PROBLEMS[0][2])
     frames = regtools.simulate_frames(loaded.reference, loaded.domain, 2, maps)
     problem = regtools.SuperResolutionProblem(frames, loaded.domain, 2, lam=1e-2)
-    operator = problem.operator(regtools.register_frames(frames, loaded.domain))
-    projection = Projection(problem, "unrolled", COUNTS[0])
+    operator = problem.operator(regtools.register_frames(frames, loaded.domain).w)
+    projection = Projection(problem, "unrolled", n_iter=COUNTS[0])
     moves = projection.linearize(operator, projection.project(operator))[0][..., PARAMETER].numpy()
     for bits in stored:
         assert stored[bits].shape == (len(COUNTS), len(FRACTIONS), 20, 20)

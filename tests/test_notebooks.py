@@ -123,7 +123,7 @@ def test_live_views_are_dropped_and_the_page_beside_them_stays():
 
 EXPLORER_CELL = """
 ```{code-cell} ipython3
-from regtools.explorer import Control, Explorer, Panel
+from regtools.explorers import Control, Explorer, Panel
 
 panel = Panel(lambda x, ax: ax.plot([0, x]), "a line")
 slider = Control("x", "x", [1, 2])

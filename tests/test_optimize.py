@@ -6,9 +6,16 @@ import scipy.optimize
 import torch
 
 from problems import blob, near_identity, two_blobs
-from regtools.optimize import ADVICE, Status, levenberg_marquardt, newton
-from regtools.registration import RegistrationProblem, Tikhonov
-from regtools.transforms import Affine, NeuralODE
+from regtools.registration import (
+    Affine,
+    NeuralODE,
+    RegistrationProblem,
+    Tikhonov,
+    levenberg_marquardt,
+    newton,
+)
+from regtools.registration.minimise import ADVICE
+from regtools.solvers import Status
 
 THETA = 0.3
 each_solver = pytest.mark.parametrize("solve", [newton, levenberg_marquardt])

@@ -14,12 +14,20 @@ import pytest
 import torch
 
 import regtools
-from regtools.interpolation import SplineImage
-from regtools.optimize import Status
-from regtools.projection import Implicit, Kaufman, Projection, Unrolled
-from regtools.superresolution import SuperResolutionProblem, register_frames, simulate_frames
-from regtools.transforms import Affine
-from regtools.varpro import joint_gauss_newton, varpro
+from regtools.images import SplineImage
+from regtools.registration import Affine
+from regtools.solvers import Status
+from regtools.superresolution import (
+    Implicit,
+    Kaufman,
+    Projection,
+    SuperResolutionProblem,
+    Unrolled,
+    joint_gauss_newton,
+    register_frames,
+    simulate_frames,
+    varpro,
+)
 
 pytestmark = pytest.mark.skipif(
     "REGTOOLS_DATA" not in os.environ,
@@ -34,7 +42,7 @@ def paper():
     image, domain = pair.reference, pair.domain
     w_true = regtools.random_maps(domain, (2, 3, 4))
     frames = simulate_frames(image, domain, 2, w_true)
-    w0 = register_frames(frames, domain, thetas=[1e-3])
+    w0 = register_frames(frames, domain, thetas=[1e-3]).w
     identity = Affine(2).identity()
     return SimpleNamespace(
         image=image,
@@ -121,7 +129,7 @@ def dense(which):
     """Image, ∂f/∂w, D, Jacobian and residual by dense algebra, at one of the starts."""
     problem, w = paper().stacked
     if which == "scales":
-        w = register_frames(paper().frames, paper().domain)
+        w = register_frames(paper().frames, paper().domain).w
     return at(problem, w)
 
 
@@ -171,7 +179,7 @@ def derivative_errors():
         noise = torch.from_numpy(np.random.default_rng(seed).standard_normal(18))
         operator = problem.operator(w0 + 1e-9 * noise)
         for name, rule in rules.items():
-            projection = Projection(problem, rule, 200)
+            projection = Projection(problem, rule, n_iter=200)
             df = projection.image_derivative(operator, projection.project(operator))
             errors[name].append(float((df.reshape(400, -1) - truth).norm() / truth.norm()))
     return {name: np.median(five) for name, five in errors.items()}
@@ -335,7 +343,7 @@ def joint(start):
         "frame 0": paper().frames[0].repeat_interleave(2, 0).repeat_interleave(2, 1),
         "grey": torch.full((20, 20), float(paper().frames.mean()), dtype=torch.float64),
     }
-    return joint_gauss_newton(problem, w0, images[start], max_iter=20, tol_cg=1e-6)
+    return joint_gauss_newton(problem, w0, image0=images[start], max_iter=20, tol_cg=1e-6)
 
 
 def steps_to(result, lowest, excess):

@@ -5,10 +5,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from regtools.derivatives import TaylorTest
-from regtools.domain import Domain
-from regtools.explorers.image_model import theta_explorer
-from regtools.plotting import (
+from regtools.explorers import (
     STYLE,
     plain,
     plot_frequency_response,
@@ -17,6 +14,9 @@ from regtools.plotting import (
     plot_residual,
     plot_taylor_test,
 )
+from regtools.explorers.image_model import theta_explorer
+from regtools.images import Domain
+from regtools.verify import TaylorTest
 
 DOMAIN = Domain((0.0, 4.0, 0.0, 6.0), (20, 30))
 

@@ -6,12 +6,18 @@ import torch
 
 import regtools
 from problems import two_blobs
-from regtools.derivatives import gradient, hessian
-from regtools.interpolation import SplineImage
-from regtools.optimize import Status, newton
-from regtools.predictor_corrector import Prediction, predictor_corrector
-from regtools.registration import RegistrationProblem, Tikhonov
-from regtools.transforms import Affine
+from regtools.images import SplineImage
+from regtools.registration import (
+    Affine,
+    Prediction,
+    RegistrationProblem,
+    Tikhonov,
+    gradient,
+    hessian,
+    newton,
+    predictor_corrector,
+)
+from regtools.solvers import Status
 
 THETAS = [10.0, 3.0, 1.0, 0.3]
 
@@ -27,7 +33,7 @@ def pair_problem(name, m=32):
 def test_every_combination_reaches_the_minimum_of_the_last_scale(corrector, predictor):
     problem = two_blobs()
     w0 = problem.transform.identity()
-    path = predictor_corrector(problem, THETAS, w0, corrector, predictor)
+    path = predictor_corrector(problem, THETAS, w0, corrector=corrector, predictor=predictor)
     assert path.success and len(path.steps) == 4
     alone = newton(problem, THETAS[-1], w0)
     torch.testing.assert_close(path.w, alone.w, rtol=0, atol=1e-4)
@@ -166,7 +172,7 @@ def test_figure_3_with_the_fair_reference_and_corrector_iterations():
     problem = pair_problem("hands")
     thetas, w0 = np.logspace(3, -3, 40), problem.transform.identity()
     paths = {
-        p: predictor_corrector(problem, thetas, w0, "newton", p)
+        p: predictor_corrector(problem, thetas, w0, corrector="newton", predictor=p)
         for p in ("newton", "gauss-newton", None)
     }
     improved = {

@@ -12,16 +12,16 @@ from torch.func import jacfwd
 
 import dense_frames
 from dense_frames import BOX, cg, normal_equations, small_problem, start
-from regtools.projection import (
+from regtools.superresolution import (
     Implicit,
     Kaufman,
     NoDerivative,
     Projection,
     Unrolled,
-    as_rule,
+    enlarged_frame,
     projection_jacobian,
 )
-from regtools.superresolution import enlarged_frame
+from regtools.superresolution.rules import as_rule
 
 N_ITER = 14  # of about 50 that this problem needs: what is left out matters
 
@@ -89,7 +89,7 @@ def dense_2d():
 
 def found(dense, rule, n_iter, tol=1e-12, image0=None):
     """Image, ∂f/∂w and Jacobian by the code under test, as matrices."""
-    projection = Projection(dense.problem, rule, n_iter, tol, image0)
+    projection = Projection(dense.problem, rule, n_iter=n_iter, tol=tol, image0=image0)
     operator = dense.problem.operator(dense.w)
     projected = projection.project(operator)
     moves, jacobian = projection.linearize(operator, projected)
@@ -103,7 +103,12 @@ def check(dense, rule, n_iter, image, df, tol=1e-9, image0=None):
     close(ours[0], image, tol)
     close(ours[1], df, tol)
     close(ours[2], dense.jacobian(image, df), tol)
-    close(projection_jacobian(dense.problem, dense.w, rule, n_iter, 1e-12, image0), ours[2])
+    close(
+        projection_jacobian(
+            dense.problem, dense.w, rule, n_iter_cg=n_iter, tol_cg=1e-12, image0=image0
+        ),
+        ours[2],
+    )
 
 
 # --- exact projections -----------------------------------------------------------------
@@ -146,7 +151,7 @@ def test_taylor_slopes(dense_2d, rule, n_iter, order):
         return dense_frames.matrix(problem, w) @ image - dense_frames.target(problem)
 
     v = torch.from_numpy(np.random.default_rng(4).standard_normal(len(w)))
-    slope = projection_jacobian(problem, w, rule, n_iter, 1e-13) @ v
+    slope = projection_jacobian(problem, w, rule, n_iter_cg=n_iter, tol_cg=1e-13) @ v
     steps = 2.0 ** -np.arange(8, 15)
     errors = [float((residual(w + t * v) - residual(w) - t * slope).norm()) for t in steps]
     assert np.polyfit(np.log(steps), np.log(errors), 1)[0] == pytest.approx(order, abs=0.1)
@@ -315,9 +320,9 @@ def test_a_restart_changes_the_image(dense_2d):
 
 @pytest.mark.parametrize("part", [{"last": 0.5}, {"first": 0.5}], ids=str)
 def test_fractions_of_as_many_iterations_as_the_tolerance_needs(dense_2d, part):
-    projection = Projection(dense_2d.problem, Unrolled(**part), None, 1e-8)
+    projection = Projection(dense_2d.problem, Unrolled(**part), n_iter=None, tol=1e-8)
     projected = projection.project(dense_2d.problem.operator(dense_2d.w))
-    whole = Projection(dense_2d.problem, "none", None, 1e-8)
+    whole = Projection(dense_2d.problem, "none", n_iter=None, tol=1e-8)
     needed = whole.project(dense_2d.problem.operator(dense_2d.w)).n_iter
     assert projected.n_iter == needed > 10
     close(projected.image.flatten(), dense_2d.f, 1e-4)
@@ -339,7 +344,7 @@ RULES = {
 
 def test_every_option_changes_the_result(dense_2d):
     jacobians = {
-        (name, n_iter): projection_jacobian(dense_2d.problem, dense_2d.w, rule, n_iter)
+        (name, n_iter): projection_jacobian(dense_2d.problem, dense_2d.w, rule, n_iter_cg=n_iter)
         for name, rule in RULES.items()
         for n_iter in (N_ITER, 10)
     }
@@ -411,7 +416,7 @@ def test_counts_of_all():
     ids=str,
 )
 def test_iterations_spent_on_the_derivative(dense_2d, rule, n_iter, spent):
-    projection = Projection(dense_2d.problem, rule, n_iter)
+    projection = Projection(dense_2d.problem, rule, n_iter=n_iter)
     operator = dense_2d.problem.operator(dense_2d.w)
     applied = []
     normal, normal_jvp = operator.normal, operator.normal_jvp
@@ -427,11 +432,11 @@ def test_starting_image_serves_a_run_to_the_tolerance_only(dense_2d):
     operator = dense_2d.problem.operator(dense_2d.w)
     near = dense_2d.f.reshape(dense_2d.problem.domain.m) + 1e-5
     for rule in ("none", "kaufman", "implicit"):
-        warm = Projection(dense_2d.problem, rule, None, 1e-6).project(operator, near)
-        cold = Projection(dense_2d.problem, rule, None, 1e-6).project(operator)
+        warm = Projection(dense_2d.problem, rule, n_iter=None, tol=1e-6).project(operator, near)
+        cold = Projection(dense_2d.problem, rule, n_iter=None, tol=1e-6).project(operator)
         assert warm.n_iter < cold.n_iter
     for rule, n_iter in [("unrolled", None), ("unrolled", 5), ("implicit", 5)]:
-        projection = Projection(dense_2d.problem, rule, n_iter, 1e-6)
+        projection = Projection(dense_2d.problem, rule, n_iter=n_iter, tol=1e-6)
         given, black = projection.project(operator, near), projection.project(operator)
         assert torch.equal(given.image, black.image)
 
@@ -443,7 +448,7 @@ def test_starting_image_serves_a_run_to_the_tolerance_only(dense_2d):
 def test_nothing_is_recorded_for_a_reverse_pass(dense_2d, rule):
     w, saved = dense_2d.w.clone().requires_grad_(), []
     with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda x: x):
-        jacobian = projection_jacobian(dense_2d.problem, w, rule, 6)
+        jacobian = projection_jacobian(dense_2d.problem, w, rule, n_iter_cg=6)
     assert not saved and not jacobian.requires_grad
 
 
@@ -451,9 +456,9 @@ def test_nothing_is_recorded_for_a_reverse_pass(dense_2d, rule):
 def test_float32_follows_the_frames(dense_2d, rule):
     exact = dense_2d.problem
     single = type(exact)(exact.frames.float(), exact.domain, exact.factor, exact.lam)
-    ours = projection_jacobian(single, dense_2d.w.float(), rule, 6)
+    ours = projection_jacobian(single, dense_2d.w.float(), rule, n_iter_cg=6)
     assert ours.dtype == torch.float32
-    close(ours.double(), projection_jacobian(exact, dense_2d.w, rule, 6), 1e-3)
+    close(ours.double(), projection_jacobian(exact, dense_2d.w, rule, n_iter_cg=6), 1e-3)
 
 
 @pytest.mark.parametrize(

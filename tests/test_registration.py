@@ -4,10 +4,8 @@ import scipy.interpolate
 import torch
 
 from problems import DOMAIN, blob, near_identity, two_blobs
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage
-from regtools.registration import RegistrationProblem, Tikhonov
-from regtools.transforms import Affine
+from regtools.images import Domain, SplineImage
+from regtools.registration import Affine, RegistrationProblem, Tikhonov
 
 
 def test_residual_and_loss_by_scipy():

@@ -11,18 +11,15 @@ from torch.func import grad, jacfwd, jacrev, vmap
 
 import dense_frames
 from dense_frames import BOX, DOMAIN, picture, small_problem, start, true_maps
-from regtools.datasets import load, random_maps
-from regtools.domain import Domain
-from regtools.interpolation import SplineImage
-from regtools.optimize import Status
+from regtools.images import Domain, SplineImage, load, random_maps
+from regtools.registration import Affine
+from regtools.solvers import Status
 from regtools.superresolution import (
     SuperResolutionProblem,
-    average_blocks,
-    differences,
     register_frames,
     simulate_frames,
 )
-from regtools.transforms import Affine
+from regtools.superresolution.frames import average_blocks, differences
 
 THIRDS = Domain((0.0, 2.0, -1.0, 4.0), (9, 12))
 
@@ -428,13 +425,13 @@ def test_register_frames_finds_the_maps():
     w = true_maps()
     frames, domain = smooth_frames(w)
     seen = []
-    found = register_frames(frames, domain, callback=seen.append)
+    found = register_frames(frames, domain, callback=seen.append).w
     off = lambda guess: float((guess - w).norm())  # noqa: E731
     assert off(found) < 0.02 < 0.25 < off(Affine(2).identity().repeat(2))
     assert len(seen) == 2
     assert torch.equal(torch.cat([path.w for path in seen]), found)
     # The cells of `domain` do not matter, its box does.
-    assert torch.equal(register_frames(frames, DOMAIN), found)
+    assert torch.equal(register_frames(frames, DOMAIN).w, found)
     # What the solver takes: frame j shows the image at y(x; w_j), not the other way round.
     problem = SuperResolutionProblem(frames, domain, 2, lam=0.01)
     data = lambda w: float(problem.residual(w, problem.reconstruct(w), "data").norm())  # noqa: E731
@@ -451,8 +448,8 @@ def test_register_frames_over_scales_beats_the_finest_scale_alone():
     def error(w):
         return float((problem.reconstruct(w) - pair.reference).norm() / pair.reference.norm())
 
-    over_scales = error(register_frames(frames, pair.domain))
-    alone = error(register_frames(frames, pair.domain, thetas=[1e-3]))
+    over_scales = error(register_frames(frames, pair.domain).w)
+    alone = error(register_frames(frames, pair.domain, thetas=[1e-3]).w)
     assert error(w) < over_scales < 0.4 < 0.8 < alone
 
 
@@ -466,7 +463,7 @@ def test_register_frames_in_three_dimensions():
     w[9:] = torch.tensor([0.1, -0.2, 0.05])
     image = SplineImage(torch.from_numpy(grey).reshape(domain.m), domain)
     moved = image(Affine(3)(w, domain.cell_centers())).reshape(domain.m)
-    found = register_frames(torch.stack([image.data, moved]), domain, thetas=[1.0, 0.1])
+    found = register_frames(torch.stack([image.data, moved]), domain, thetas=[1.0, 0.1]).w
     torch.testing.assert_close(found, w, rtol=0, atol=0.05)
 
 
@@ -478,7 +475,7 @@ def test_an_image_that_cg_does_not_reach_is_announced():
     problem = SuperResolutionProblem(FRAMES.float(), DOMAIN, 2, 1e-8)
     with pytest.warns(RuntimeWarning, match="not accurate: (maximum number|breakdown)"):
         problem.reconstruct(W0.float())
-    solved = problem.project(problem.operator(W0.float()))
+    solved = problem.solve(problem.operator(W0.float()))
     assert not solved.success
     assert solved.status in (Status.MAX_ITERATIONS, Status.BREAKDOWN)
     assert not solved.residual_norm <= solved.tolerance  # also where it is not a number
@@ -507,9 +504,9 @@ def test_float32_follows_the_frames():
     assert frames.dtype == torch.float32
     # A strong blur, as single precision does not reach the default tolerance of a sharp image.
     frames, domain = smooth_frames(true_maps())
-    found = register_frames(frames.float(), domain, thetas=[100.0])
+    found = register_frames(frames.float(), domain, thetas=[100.0]).w
     assert found.dtype == torch.float32
-    close(found.double(), register_frames(frames, domain, thetas=[100.0]), 1e-3)
+    close(found.double(), register_frames(frames, domain, thetas=[100.0]).w, 1e-3)
 
 
 def test_nothing_is_recorded_for_a_reverse_pass():
@@ -530,7 +527,7 @@ def test_nothing_is_recorded_for_a_reverse_pass():
             operator.normal_jvp(noise(*DOMAIN.m, 13)),
             problem.reconstruct(w),
             problem.overlap(w),
-            register_frames(torch.rand(2, 6, 6).requires_grad_(), DOMAIN, [10.0]),
+            register_frames(torch.rand(2, 6, 6).requires_grad_(), DOMAIN, thetas=[10.0]).w,
         ]
     assert not saved and not any(outcome.requires_grad for outcome in outcomes)
 
@@ -592,7 +589,7 @@ def test_bad_problems_are_named(change, error, words):
 PROBLEM = small_problem()
 W0 = start(PROBLEM)
 BAD_W = [
-    (W0.float(), TypeError, "w must be a tensor of dtype torch.float64; got torch.float32"),
+    (W0.float(), TypeError, "w must be a tensor of dtype torch.float64; got a torch.float32"),
     (W0.numpy(), TypeError, "w must be a tensor of dtype torch.float64; got ndarray"),
     (W0[:6], ValueError, r"w must have shape \(12,\), 2 blocks of 6; got \(6,\)"),
     (W0.reshape(2, 6), ValueError, r"w must have shape \(12,\), .*; got \(2, 6\)"),
@@ -618,7 +615,7 @@ BAD_IMAGES = [
     (picture()[..., None], ValueError, r"image must have shape \(8, 12\); got \(8, 12, 1\)"),
     (picture() * math.nan, ValueError, "image must be finite; 96 of 96 pixels are not"),
     (picture().numpy(), TypeError, "image must be a .*; got ndarray"),
-    (picture().long(), TypeError, "image must be a .*; got torch.int64"),
+    (picture().long(), TypeError, "image must be a .*; got a torch.int64"),
 ]
 
 
@@ -682,12 +679,12 @@ CONSTANT = torch.stack([FRAMES[0], torch.full_like(FRAMES[0], 7.0)])
 )
 def test_bad_input_to_register_frames_is_named(frames, error, words):
     with pytest.raises(error, match=words):
-        register_frames(frames, DOMAIN)
+        register_frames(frames, DOMAIN).w
 
 
 def test_bad_box_for_register_frames_is_named():
     with pytest.raises(TypeError, match="domain must be a Domain; got tuple"):
-        register_frames(FRAMES, (0, 1))
+        register_frames(FRAMES, (0, 1)).w
 
 
 def test_repr_says_what_it_is():

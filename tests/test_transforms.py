@@ -4,8 +4,8 @@ import scipy.integrate
 import torch
 from torch.func import grad, hessian, jacfwd
 
-from regtools.domain import Domain
-from regtools.transforms import Affine, NeuralODE, Transform
+from regtools.images import Domain
+from regtools.registration import Affine, NeuralODE, Transform
 
 BOX = Domain((0.0, 20.0, -5.0, 25.0), (4, 5))
 

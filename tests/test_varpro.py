@@ -1,9 +1,9 @@
 """Variable projection against SciPy's least squares, dense steps and finite differences."""
 
-import importlib
 import itertools
 import math
 import re
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -14,13 +14,20 @@ from torch.func import jacfwd
 
 import dense_frames
 from dense_frames import BOX, DOMAIN, small_problem, start, true_maps
-from regtools.conjugate_gradient import conjugate_gradient, differentiate_cg
-from regtools.optimize import ADVICE, Status
-from regtools.projection import Implicit, Kaufman, Unrolled, projection_jacobian
-from regtools.superresolution import SuperResolutionProblem, enlarged_frame, simulate_frames
-from regtools.varpro import joint_gauss_newton, varpro
+from regtools.solvers import Status, conjugate_gradient, differentiate_cg
+from regtools.superresolution import (
+    Implicit,
+    Kaufman,
+    SuperResolutionProblem,
+    Unrolled,
+    enlarged_frame,
+    joint_gauss_newton,
+    projection_jacobian,
+    simulate_frames,
+    varpro,
+)
+from regtools.superresolution import reduced as module
 
-module = importlib.import_module("regtools.varpro")  # the package exports the function instead
 PROBLEM = small_problem()
 W0 = start(PROBLEM)
 EXACT = ("implicit", "kaufman")
@@ -271,11 +278,11 @@ def iterations(monkeypatch):
 
         return wrapper
 
-    for name in ("projection", "superresolution", "varpro"):
-        place = importlib.import_module(f"regtools.{name}")
-        monkeypatch.setattr(place, "conjugate_gradient", counted(conjugate_gradient))
-    place = importlib.import_module("regtools.projection")
-    monkeypatch.setattr(place, "differentiate_cg", counted(differentiate_cg))
+    for name in ("rules", "projection", "problem", "reduced"):
+        place = f"regtools.superresolution.{name}.conjugate_gradient"
+        monkeypatch.setattr(place, counted(conjugate_gradient))
+    place = "regtools.superresolution.rules.differentiate_cg"
+    monkeypatch.setattr(place, counted(differentiate_cg))
     return lambda: count[0]
 
 
@@ -338,7 +345,7 @@ def test_cg_iterations_are_counted_where_one_solve_makes_a_step(
 def test_cg_iterations_of_the_joint_method_are_counted(iterations, image0):
     seen = []
     result = joint_gauss_newton(
-        PROBLEM, W0, image0, max_iter=6, callback=lambda _: seen.append(iterations())
+        PROBLEM, W0, image0=image0, max_iter=6, callback=lambda _: seen.append(iterations())
     )
     check_counts(result, iterations, seen)
 
@@ -369,11 +376,35 @@ def test_tolerance_of_the_projections_may_follow_the_run():
 # --- Kaufman's step by one solve -------------------------------------------------------
 
 
+ONE_SOLVE = module._OneSolve
+
+
+@dataclass
+class At:
+    """A way to compute steps, at one point."""
+
+    task: object
+    point: object
+    model: object
+
+    def step(self, gamma):
+        return self.task.step(self.point, self.model, gamma)
+
+    @property
+    def gradient_norm(self):
+        return self.model.gradient_norm
+
+    @property
+    def scale(self):
+        return self.model.scale
+
+
 def models(problem, w, tol=1e-13):
     """Both ways to compute Kaufman's step, at one point."""
-    one = module._Run(problem, "kaufman", None, "stacked", tol, 1e-6, None)
-    point = module._Point(one, w, one.projection())
-    return module._JacobianModel(point), module._JointModel(point)
+    settings = {"derivative": "kaufman", "n_iter": None, "image0": None}
+    tasks = [kind(problem, "stacked", tol, settings) for kind in (module._WithJacobian, ONE_SOLVE)]
+    point = tasks[0].point(w, tasks[0].projection(None))
+    return [At(task, point, task.model(point)) for task in tasks]
 
 
 @pytest.mark.parametrize("gamma", [1e-2, 1.0, 100.0])
@@ -422,36 +453,42 @@ def test_the_undamped_step_is_kaufmans_gauss_newton_step():
         torch.testing.assert_close(model.step(1e-9).dw, expected, rtol=0, atol=1e-6)
 
 
+def watch(monkeypatch, name, used):
+    """Note in `used` when a class of the module is instantiated."""
+    kind = getattr(module, name)
+
+    def spy(*arguments):
+        used.append(name)
+        return kind(*arguments)
+
+    monkeypatch.setattr(module, name, spy)
+
+
 def test_many_parameters_take_the_one_solve(monkeypatch, scipys):
     used = []
-    for name in ("_JointModel", "_JacobianModel"):
-        kind = getattr(module, name)
-
-        def spy(point, kind=kind, name=name):
-            used.append(name)
-            return kind(point)
-
-        monkeypatch.setattr(module, name, spy)
+    for name in ("_OneSolve", "_WithJacobian"):
+        watch(monkeypatch, name, used)
     few = varpro(PROBLEM, W0, "kaufman")
-    assert set(used) == {"_JacobianModel"}
+    assert set(used) == {"_WithJacobian"}
     monkeypatch.setattr(module, "MANY_PARAMETERS", 12)
     for rule, options in [("implicit", {}), ("none", {}), ("kaufman", {"rows": "data"})]:
         used.clear()
         varpro(PROBLEM, W0, rule, max_iter=1, **options)
-        assert set(used) == {"_JacobianModel"}
+        assert set(used) == {"_WithJacobian"}
     used.clear()
     many = varpro(PROBLEM, W0, "kaufman")
-    assert set(used) == {"_JointModel"}
+    assert set(used) == {"_OneSolve"}
     assert few.success and many.success
     assert many.loss == pytest.approx(few.loss, rel=1e-7)
     assert many.loss == pytest.approx(2 * scipys.cost, rel=1e-7)
     np.testing.assert_allclose(many.w.numpy(), few.w.numpy(), atol=1e-4)
 
 
-def test_six_moving_frames_are_many():
-    problem = small_problem(q=6)
-    one = module._Run(problem, "kaufman", None, "stacked", 1e-8, 1e-6, None)
-    assert problem.n_params == 36 and one.model is module._JointModel
+def test_six_moving_frames_are_many(monkeypatch):
+    problem, used = small_problem(q=6), []
+    watch(monkeypatch, "_OneSolve", used)
+    varpro(problem, start(problem), "kaufman", max_iter=1)
+    assert problem.n_params == 36 and used == ["_OneSolve"]
     implicit, kaufman = (varpro(problem, start(problem), d, max_iter=6) for d in EXACT)
     assert kaufman.loss == pytest.approx(implicit.loss, rel=1e-2)
     assert kaufman.loss < 0.8 * kaufman.history[0].loss
@@ -479,7 +516,7 @@ def test_first_joint_step_is_that_of_dense_least_squares():
     damping = torch.cat([math.sqrt(gamma) * torch.eye(12), torch.zeros(12, 96)], dim=1).double()
     system = torch.cat([torch.cat([D, A], dim=1), damping]).numpy()
     both = np.linalg.lstsq(system, -np.r_[r.numpy(), np.zeros(12)], rcond=None)[0]
-    result = joint_gauss_newton(PROBLEM, W0, image, damping=0.5, max_iter=1, tol_cg=1e-12)
+    result = joint_gauss_newton(PROBLEM, W0, image0=image, damping=0.5, max_iter=1, tol_cg=1e-12)
     np.testing.assert_allclose(result.w.numpy(), W0.numpy() + both[:12], atol=1e-8)
     moved = image.flatten() + torch.from_numpy(both[12:])
     rows = dense_frames.matrix(PROBLEM, result.w) @ moved - b
@@ -497,7 +534,7 @@ def test_joint_run_starts_with_the_best_image_unless_told():
 def test_joint_run_starts_from_a_black_image_too(scipys):
     """Where nothing has a slope, so that the first step moves the image alone."""
     black = torch.zeros(DOMAIN.m, dtype=torch.float64)
-    result = joint_gauss_newton(PROBLEM, W0, black, max_iter=100, gtol=1e-4)
+    result = joint_gauss_newton(PROBLEM, W0, image0=black, max_iter=100, gtol=1e-4)
     assert result.success, result.message
     assert result.history[1].loss == pytest.approx(reduced_loss(W0), rel=1e-6)
     assert torch.equal(result.history[1].w, W0)
@@ -510,14 +547,15 @@ def test_joint_run_starts_from_a_black_image_too(scipys):
 def test_too_few_steps_is_said():
     result = varpro(PROBLEM, W0, max_iter=2)
     assert not result.success and result.status is Status.MAX_ITERATIONS and result.n_iter == 2
-    assert ADVICE[Status.MAX_ITERATIONS] in result.message
+    assert module.ADVICE[Status.MAX_ITERATIONS] in result.message
     assert result.gradient_norm > result.gradient_tolerance
 
 
 def test_no_further_decrease_is_said():
     result = varpro(PROBLEM, run().w, gtol=1e-15, max_iter=200)
     assert not result.success and result.status is Status.SMALL_STEP
-    assert f"{ADVICE[Status.SMALL_STEP]} If the images are rough, raise n_iter_cg" in result.message
+    assert module.ADVICE[Status.SMALL_STEP] in result.message
+    assert "If the images are rough, raise n_iter_cg" in result.message
 
 
 def test_start_at_the_minimum_needs_no_step():
@@ -549,7 +587,7 @@ def test_ctrl_c_while_a_step_is_computed_returns_the_best_so_far(monkeypatch):
             raise KeyboardInterrupt
         return conjugate_gradient(*arguments, **options)
 
-    monkeypatch.setattr("regtools.superresolution.conjugate_gradient", later)
+    monkeypatch.setattr("regtools.superresolution.problem.conjugate_gradient", later)
     result = varpro(PROBLEM, W0)
     assert result.status is Status.STOPPED and 0 < result.n_iter < 8
     assert result.loss < reduced_loss(W0)
@@ -559,7 +597,7 @@ def test_ctrl_c_before_the_first_image_is_passed_on(monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regtools.superresolution.conjugate_gradient", interrupt)
+    monkeypatch.setattr("regtools.superresolution.problem.conjugate_gradient", interrupt)
     with pytest.raises(KeyboardInterrupt):
         varpro(PROBLEM, W0)
 
@@ -578,16 +616,16 @@ def test_a_frame_outside_the_box_is_named(fix_first, frame):
 
 @pytest.mark.parametrize("wrong", [1e3, math.nan, math.inf])
 def test_a_step_out_of_the_box_or_to_nowhere_is_refused(monkeypatch, wrong):
-    step = module._JacobianModel.step
+    step = module._WithJacobian.step
     calls = itertools.count()
 
-    def sometimes_wrong(self, gamma):
-        right = step(self, gamma)
+    def sometimes_wrong(self, point, model, gamma):
+        right = step(self, point, model, gamma)
         shift = torch.zeros(12).double()
         shift[4] = wrong if next(calls) % 2 == 0 else 0.0
         return module._Step(right.dw + shift, right.image, right.predicted)
 
-    monkeypatch.setattr(module._JacobianModel, "step", sometimes_wrong)
+    monkeypatch.setattr(module._WithJacobian, "step", sometimes_wrong)
     result = varpro(PROBLEM, W0, max_iter=3)
     assert result.n_iter == 3 and result.n_evaluations == 4 and next(calls) == 6
     assert all((PROBLEM.overlap(state.w) > 0.5).all() for state in result.history)
@@ -645,7 +683,9 @@ def test_a_final_image_that_cg_does_not_reach_is_announced():
         lambda p, w: varpro(p, w, "unrolled", n_iter_cg=5, max_iter=2),
         lambda p, w: varpro(p, w, "none", rows="data", max_iter=2),
         lambda p, w: joint_gauss_newton(p, w, max_iter=2),
-        lambda p, w: joint_gauss_newton(p, w, dense_frames.picture().requires_grad_(), max_iter=2),
+        lambda p, w: joint_gauss_newton(
+            p, w, image0=dense_frames.picture().requires_grad_(), max_iter=2
+        ),
     ],
     ids=["implicit", "kaufman", "unrolled", "none", "joint", "joint from an image"],
 )
@@ -706,4 +746,4 @@ def test_bad_input_is_named(change, error, words):
 )
 def test_bad_images_are_named(image0, error, words):
     with pytest.raises(error, match=words):
-        joint_gauss_newton(PROBLEM, W0, image0)
+        joint_gauss_newton(PROBLEM, W0, image0=image0)

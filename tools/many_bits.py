@@ -59,7 +59,7 @@ def matrices(name, m, seeds, parameter=None):
     maps = regtools.random_maps(loaded.domain, seeds)
     frames = regtools.simulate_frames(image, loaded.domain, 2, maps)
     problem = regtools.SuperResolutionProblem(frames, loaded.domain, 2, lam=1e-2)
-    operator = problem.operator(regtools.register_frames(frames, loaded.domain))
+    operator = problem.operator(regtools.register_frames(frames, loaded.domain).w)
     n = image.numel()
     eye = torch.eye(n, dtype=torch.float64)
     N = operator.normal(eye.reshape(*loaded.domain.m, n)).reshape(n, n)

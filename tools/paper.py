@@ -22,17 +22,24 @@ import torch
 from tqdm import tqdm
 
 import regtools
-from regtools import derivatives
-from regtools.derivatives import local_model
 from regtools.explorers import compare_predictions
-from regtools.interpolation import SplineImage
-from regtools.optimize import newton
-from regtools.predictor_corrector import predictor_corrector
-from regtools.projection import Implicit, Projection, Unrolled
-from regtools.registration import RegistrationProblem
-from regtools.superresolution import SuperResolutionProblem, register_frames, simulate_frames
-from regtools.transforms import Affine
-from regtools.varpro import varpro
+from regtools.images import SplineImage
+from regtools.registration import (
+    Affine,
+    RegistrationProblem,
+    newton,
+    predictor_corrector,
+    second_order_model,
+)
+from regtools.superresolution import (
+    Implicit,
+    Projection,
+    SuperResolutionProblem,
+    Unrolled,
+    register_frames,
+    simulate_frames,
+    varpro,
+)
 
 PROJECT = Path(__file__).resolve().parents[1]
 LEDGER = PROJECT / "book" / "ledger.json"
@@ -132,7 +139,7 @@ def trust_region(name):
         for theta in thetas:
 
             def model(v, theta=theta):
-                return local_model(problem, torch.from_numpy(np.array(v)), theta)
+                return second_order_model(problem, torch.from_numpy(np.array(v)), theta)
 
             answer = scipy.optimize.minimize(
                 lambda v, m=model: float(m(v).loss),
@@ -153,9 +160,9 @@ def hessian_formula(name):
     w = problem.transform.identity()
     numeric = []
     for axis in torch.eye(6, dtype=torch.float64):
-        up, down = (derivatives.gradient(problem, w + s * 1e-5 * axis, 1.0) for s in (1, -1))
+        up, down = (regtools.gradient(problem, w + s * 1e-5 * axis, 1.0) for s in (1, -1))
         numeric.append((up - down) / 2e-5)
-    numeric, exact = torch.stack(numeric), derivatives.hessian(problem, w, 1.0)
+    numeric, exact = torch.stack(numeric), regtools.hessian(problem, w, 1.0)
     return {"printed_over_true": digits((exact / 2).norm() / numeric.norm(), 3)}
 
 
@@ -173,7 +180,7 @@ class Frames:
         self.problem = SuperResolutionProblem(self.frames, pair.domain, 2, 1e-2)
         self.free = SuperResolutionProblem(self.frames, pair.domain, 2, 1e-2, fix_first=False)
         published = {"thetas": [1e-3]} if name == "hands" else {}
-        self.start = register_frames(self.frames, pair.domain, **published)
+        self.start = register_frames(self.frames, pair.domain, **published).w
         self.free_start = torch.cat([Affine(2).identity(), self.start])
 
     def error(self, image, n=2):
@@ -260,26 +267,20 @@ def scaling_of_l(name):
         pair = regtools.load(name, m)
         w = regtools.random_maps(pair.domain, (2, 3, 4))
         frames = simulate_frames(pair.reference, pair.domain, 2, w)
-        problem = SuperResolutionProblem(frames, pair.domain, 2, 1e-2)
-        for word in ("divided", "multiplied"):
-            if word == "multiplied":
-                _multiply(problem)
-            image = problem.reconstruct(w)
+        for word, kind in (("divided", SuperResolutionProblem), ("multiplied", AsPrinted)):
+            image = kind(frames, pair.domain, 2, 1e-2).reconstruct(w)
             found[f"{word}_{m}"] = percent(image - pair.reference, pair.reference, 2)
             found[f"{word}_{m}_roughness"] = digits(_rough(image) / _rough(pair.reference), 2)
     return found
 
 
-def _multiply(problem):
-    """Make L of a problem as printed: the right one times h², axis by axis."""
-    cells, m = problem.points.shape[0], problem.domain.m
-    counts = [problem.row_sizes[0], *(cells // k * (k - 1) for k in m)]
-    factors = torch.tensor([1.0, *(h**2 for h in problem.domain.h)], dtype=torch.float64)
-    weights = factors.repeat_interleave(torch.tensor(counts))
-    matrix = problem.still_rows[0].to_sparse_coo().coalesce()
-    values = matrix.values() * weights[matrix.indices()[0]]
-    matrix = torch.sparse_coo_tensor(matrix.indices(), values, matrix.shape, check_invariants=False)
-    vars(problem)["still_rows"] = matrix, matrix.t()
+class AsPrinted(SuperResolutionProblem):
+    """With L multiplied by h instead of divided, as the paper prints it."""
+
+    @property
+    def difference_weights(self):
+        """The right ones times h², axis by axis."""
+        return tuple(self.smooth_weight * h for h in self.domain.h)
 
 
 def _rough(image):
@@ -297,7 +298,7 @@ def figure_7(name):
     rules |= {f"implicit_{k}": Implicit(k) for k in (25, 50, 100, 200)}
     found = {}
     for key, rule in rules.items():
-        projection = Projection(data.problem, rule, 200)
+        projection = Projection(data.problem, rule, n_iter=200)
         moves = projection.image_derivative(operator, projection.project(operator))
         error = float((moves - truth).norm() / truth.norm())
         if key in ("last_50", "last_70", "last_90", "last_95"):

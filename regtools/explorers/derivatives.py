@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..derivatives import TaylorTest, local_model, taylor_test
-from ..explorer import Control, Explorer, Panel
-from ..plotting import plot_residual
+from ..registration import second_order_model
+from ..verify import TaylorTest, taylor_test
 from ._shared import picture_size
+from .explorer import Control, Explorer, Panel
+from .plotting import plot_residual
 
 STEPS = 2.0 ** -np.arange(46.0)
 """The steps of the Taylor test: from 1 down to where only rounding is left."""
@@ -82,7 +83,7 @@ def taylor_explorer(problem, w, direction, theta=1.0):
     """
     if problem.lam:
         raise ValueError(f"problem must have no regulariser; got lam = {problem.lam}")
-    here = local_model(problem, w, theta)
+    here = second_order_model(problem, w, theta)
     slope = float(here.gradient @ direction)
     if slope == 0:
         raise ValueError("direction must not be orthogonal to the gradient: the slope is 0")

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..derivatives import gradient, local_model, mixed_derivative
-from ..explorer import Control, Explorer, Panel
-from ..plotting import plain
-from ..predictor_corrector import predictor_corrector
+from ..registration import gradient, mixed_derivative, predictor_corrector, second_order_model
+from .explorer import Control, Explorer, Panel
+from .plotting import plain
 
 MATRICES = ("exact", "2JTJ", "JTJ", "printed sign")
 """What a step may be predicted with; the last is the exact Hessian and a step backwards."""
@@ -110,7 +109,7 @@ def compare_predictions(problem, path):
 
 def _compare(problem, before, after):
     w, theta = before.w, after.theta
-    model = local_model(problem, w, before.theta)
+    model = second_order_model(problem, w, before.theta)
     move = (theta - before.theta) * mixed_derivative(problem, w, before.theta)
     exact, half = model.hessian, model.gauss_newton / 2
     steps = {

@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 
-from ..explorer import Control, Explorer, Panel
-from ..interpolation import SplineImage, frequency_response, half_gain_wavelength
-from ..plotting import plain, plot_frequency_response, plot_image, plot_profile
+from ..images import SplineImage, frequency_response, half_gain_wavelength
 from ._shared import picture_size
+from .explorer import Control, Explorer, Panel
+from .plotting import plain, plot_frequency_response, plot_image, plot_profile
 
 
 def theta_explorer(data, domain, level=0.45):

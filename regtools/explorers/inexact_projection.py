@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from ..explorer import Control, Explorer, Panel
-from ..plotting import plot_image, plot_residual
 from ._shared import picture_size, relative_error
+from .explorer import Control, Explorer, Panel
+from .plotting import plot_image, plot_residual
 
 LIMIT = 80.0  # grey values at which the colours of the error end
 

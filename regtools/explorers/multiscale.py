@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..explorer import Control, Explorer, Panel
-from ..plotting import plain, plot_image, plot_residual
-from ..predictor_corrector import Prediction, Step, predictor_corrector
+from ..registration import Prediction, Step, predictor_corrector
 from ._shared import picture_size
+from .explorer import Control, Explorer, Panel
+from .plotting import plain, plot_image, plot_residual
 
 FRACTIONS = np.linspace(-0.8, 1.8, 53)
 LIMIT = 120.0  # grey values at which the colours of the residual end

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..explorer import Control, Explorer, Panel
-from ..plotting import RULES, plot_residual
-from ..projection import Implicit, Projection, Unrolled
+from ..superresolution import Implicit, Projection, Unrolled
 from ._shared import picture_size, relative_error
+from .explorer import Control, Explorer, Panel
+from .plotting import RULE_STYLES, plot_residual
 
 FRACTIONS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 COUNTS = (50, 100, 200, 400)
@@ -108,7 +108,7 @@ def fraction_explorer(problem, w, parameter=PARAMETER, columns=None):
 
     @functools.cache
     def linearize(rule, n_iter):
-        projection = Projection(problem, rule, n_iter)
+        projection = Projection(problem, rule, n_iter=n_iter)
         return projection.linearize(operator, projection.project(operator))[0][..., parameter]
 
     def last_iterations(fraction, n_iter, bits):
@@ -134,7 +134,7 @@ def fraction_explorer(problem, w, parameter=PARAMETER, columns=None):
             (result.errors_unrolled, "unrolled", "last iterations"),
             (result.errors_implicit, "implicit", "own CG"),
         ]:
-            style = RULES[rule] | {"label": label}
+            style = RULE_STYLES[rule] | {"label": label}
             ax.semilogy(percents, errors, marker=".", **style)
             at = errors[FRACTIONS.index(result.fraction)]
             place, marker = (min(at, HIGHEST), "o" if at <= HIGHEST else "^")
@@ -228,5 +228,7 @@ def _beside_truth(error):
 
 
 def _short(value):
-    """One significant digit, and no exponent."""
+    """One significant digit, and no exponent; small numbers hang on rounding."""
+    if value < 0.005:
+        return "below 0.005"
     return np.format_float_positional(value, precision=1, fractional=False, trim="-")

@@ -6,10 +6,10 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from ..explorer import Control, Explorer, Panel
-from ..plotting import RULES, plot_image, plot_residual
-from ..varpro import VarProState
+from ..superresolution import VarProState
 from ._shared import picture_size, relative_error
+from .explorer import Control, Explorer, Panel
+from .plotting import RULE_STYLES, plot_image, plot_residual
 
 LIMIT = 120.0  # grey values at which the colours of the error end
 LONG = {
@@ -56,7 +56,7 @@ def rule_explorer(problem, image, runs):
     image : torch.Tensor
         The true sharp image, shape `domain.m`, for the error.
     runs : dict
-        `VarProResult` by rule, at least two; the keys are names from `regtools.plotting.RULES`.
+        `VarProResult` by rule, at least two; the keys are names from `RULE_STYLES`.
 
     Returns
     -------
@@ -69,9 +69,9 @@ def rule_explorer(problem, image, runs):
         If there are fewer than two runs, a key is not the name of a rule, the image does not fit
         the problem, or no run made a step.
     """
-    unknown = [name for name in runs if name not in RULES]
+    unknown = [name for name in runs if name not in RULE_STYLES]
     if unknown or len(runs) < 2:
-        raise ValueError(f"runs must hold at least 2 of {list(RULES)}; got {list(runs)}")
+        raise ValueError(f"runs must hold at least 2 of {list(RULE_STYLES)}; got {list(runs)}")
     domain = problem.domain
     problem.check_image(image)
     last = max(len(run.history) for run in runs.values()) - 1
@@ -81,7 +81,7 @@ def rule_explorer(problem, image, runs):
         name: np.array([state.loss for state in run.history]) / run.history[0].loss
         for name, run in runs.items()
     }
-    names = [name for name in RULES if name in runs][::-1]
+    names = [name for name in RULE_STYLES if name in runs][::-1]
     order = sorted(names, key=lambda name: name != "implicit")  # a solid line hides broken ones
     lowest = min(curve.min() for curve in curves.values())
     size = picture_size(domain, 2.4, 2.6)
@@ -103,8 +103,8 @@ def rule_explorer(problem, image, runs):
 
     def draw_losses(moment, ax):
         for name in order:
-            ax.semilogy(curves[name], **RULES[name])
-        color = RULES[moment.rule]["color"]
+            ax.semilogy(curves[name], **RULE_STYLES[name])
+        color = RULE_STYLES[moment.rule]["color"]
         ax.plot(moment.state.iteration, moment.loss, "o", color=color, ms=7, clip_on=False)
         ax.set(xlim=(0, last), ylim=(0.9 * lowest, 1.05), xlabel="Gauss–Newton step")
         ax.set_ylabel("relative loss")
@@ -142,7 +142,7 @@ def rule_explorer(problem, image, runs):
             ),
         ],
         [
-            Control("rule", "Derivative", names, format=lambda name: RULES[name]["label"]),
+            Control("rule", "Derivative", names, format=lambda name: RULE_STYLES[name]["label"]),
             Control("step", "Step", range(last + 1), initial=last, every=2, format="{:d}"),
         ],
         name="rule",

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import torch
 from matplotlib.ticker import LogLocator
 
-from ..explorer import Control, Explorer, Panel
-from ..plotting import plain, plot_image, plot_residual
 from ..superresolution import SuperResolutionProblem
 from ._shared import picture_size, relative_error
+from .explorer import Control, Explorer, Panel
+from .plotting import plain, plot_image, plot_residual
 
 LIMIT = 75.0  # grey values at which the colours of the error end
 
@@ -76,7 +76,7 @@ def reconstruct_all(problem, w, image, lams, counts):
         )
         operator = here.operator(w)
         for n_iter in counts:
-            answer = here.project(operator, n_iter).x
+            answer = here.solve(operator, n_iter=n_iter).x
             rows = operator(answer) - here.target
             found[lam, n_iter] = Reconstruction(
                 lam,

@@ -236,7 +236,7 @@ def _load_phantom(m):
         template=template,
         reference=reference,
         domain=Domain(_phantom.OMEGA, m),
-        credit="drawn by regtools (regtools/_phantom.py)",
+        credit="drawn by regtools (regtools/images/_phantom.py)",
         licence="BSD-3-Clause, as regtools",
     )
 

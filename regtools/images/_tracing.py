@@ -17,7 +17,7 @@ def values(tensor):
     return tensor.detach()
 
 
-def levels(tensor):
+def derivative_depth(tensor):
     """Return how many transforms of `torch.func`, or open dual levels, differentiate `tensor`.
 
     Batching counts nothing. An open dual level counts once, as a dual number cannot be seen

@@ -23,7 +23,7 @@ import torch
 
 from . import _tracing
 from ._checks import check_data, check_order, check_points, check_theta
-from ._kernels import local_taylor
+from ._taylor import local_taylor
 
 
 class SplineImage:
@@ -120,14 +120,14 @@ class SplineImage:
                 kept = self._kept = theta, self._solve(theta)
         return kept[1]
 
-    def _solve(self, theta, rate=False):
+    def _solve(self, theta, derivative=False):
         """Coefficients at `theta`, or their derivative in it."""
         spectrum, slope = self._spectrum, 0
         for axis, (_, _, eigenvalues) in enumerate(self._bases):
             d = eigenvalues.reshape([-1 if k == axis else 1 for k in range(self.domain.dim)])
             spectrum = spectrum / (1 + theta * d)
             slope = slope - d / (1 + theta * d)
-        coefficients = spectrum * slope if rate else spectrum
+        coefficients = spectrum * slope if derivative else spectrum
         for axis, (_, synthesis, _) in enumerate(self._bases):
             coefficients = _apply(synthesis, coefficients, axis)
         return coefficients
@@ -157,7 +157,7 @@ class SplineImage:
         """
         check_points(points, self.data, self.domain)
         coefficients, dim = self._coefficients(theta), self.domain.dim
-        order, recorded = _tracing.levels(points), _tracing.is_recorded(points)
+        order, recorded = _tracing.derivative_depth(points), _tracing.is_recorded(points)
         if (
             recorded
             and _tracing.is_plain(coefficients)
@@ -199,7 +199,7 @@ class SplineImage:
         check_points(points, self.data, self.domain)
         return self._taylor(points, self._coefficients(theta), order)
 
-    def taylor_rate(self, points, theta=0.0, order=1):
+    def taylor_theta_derivative(self, points, theta=0.0, order=1):
         """Return the derivative with respect to theta of what `taylor` returns.
 
         The image is linear in its coefficients, so this is the spline of their derivative.
@@ -221,7 +221,7 @@ class SplineImage:
         """
         check_order(order)
         check_points(points, self.data, self.domain)
-        return self._taylor(points, self._solve(check_theta(theta), rate=True), order)
+        return self._taylor(points, self._solve(check_theta(theta), derivative=True), order)
 
     def _taylor(self, points, coefficients, order):
         fixed = _tracing.constant(points)

@@ -25,7 +25,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from . import _explorer_page
+from . import _page
 from .plotting import STYLE
 
 __all__ = ["Control", "Explorer", "Panel"]
@@ -161,7 +161,7 @@ class Panel:
     def picture(self, result, rc) -> Image.Image:
         """Draw the result, without pyplot's global state."""
         with matplotlib.style.context([STYLE, rc]):
-            figure = Figure(figsize=self.size, dpi=_explorer_page.DPI, layout="constrained")
+            figure = Figure(figsize=self.size, dpi=_page.DPI, layout="constrained")
             canvas = FigureCanvasAgg(figure)
             self.plot(result, figure.add_subplot())
             canvas.draw()
@@ -233,7 +233,7 @@ class Explorer(ipywidgets.VBox):
         self._panels, self._controls = panels, controls
         self._name, self._title, self._rc = name, title, dict(rc or {})
         self._initial = self._evaluate([control.start for control in controls])
-        self._png = _explorer_page.side_by_side(self._initial[2])
+        self._png = _page.side_by_side(self._initial[2])
         self._html = None
         if os.environ.get("REGTOOLS_STATIC_PAGES") == "1":
             self.static_page()
@@ -251,9 +251,7 @@ class Explorer(ipywidgets.VBox):
             for control in controls
         ]
         self._line, self._error, self._pictures = (ipywidgets.HTML() for _ in range(3))
-        head = ipywidgets.HTML(
-            f"<style>{_explorer_page.asset('css')}</style>{_explorer_page.heading(title)}"
-        )
+        head = ipywidgets.HTML(f"<style>{_page.asset('css')}</style>{_page.heading(title)}")
         super().__init__([head, *self._sliders, self._line, self._error, self._pictures])
         self.add_class("rt-explorer").add_class("rt-live")
         self._show(*self._initial)
@@ -285,7 +283,7 @@ class Explorer(ipywidgets.VBox):
         of the four functions pass through.
         """
         if self._html is None:
-            page = _explorer_page.StaticPage(self._panels)
+            page = _page.StaticPage(self._panels)
             start = tuple(control.start for control in self._controls)
             frames = list(itertools.product(*(control.static for control in self._controls)))
             for indices in frames:
@@ -319,9 +317,9 @@ class Explorer(ipywidgets.VBox):
 
     def _show(self, line, alts, pictures):
         """Make these the live view."""
-        data = [_explorer_page.encode(picture, "PNG", compress_level=1) for picture in pictures]
+        data = [_page.encode(picture, "PNG", compress_level=1) for picture in pictures]
         images = [
-            _explorer_page.img(panel.size, "image/png", *pair)
+            _page.img(panel.size, "image/png", *pair)
             for panel, *pair in zip(self._panels, data, alts, strict=True)
         ]
         self._error.value = ""

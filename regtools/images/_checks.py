@@ -19,11 +19,7 @@ def check_domain(domain):
 def check_data(data, domain):
     """Raise unless `data` can be an image on `domain`."""
     check_domain(domain)
-    if not torch.is_tensor(data) or data.dtype not in (torch.float32, torch.float64):
-        raise TypeError(
-            f"data must be a float32 or float64 tensor; got {_kind(data)}. "
-            "Convert with torch.as_tensor(data, dtype=torch.float64)"
-        )
+    check_floating("data", data, ". Convert with torch.as_tensor(data, dtype=torch.float64)")
     if tuple(data.shape) != domain.m:
         raise ValueError(f"data must have the shape domain.m = {domain.m}; got {tuple(data.shape)}")
     if min(domain.m) < 4:
@@ -35,13 +31,24 @@ def check_data(data, domain):
 
 def check_points(points, data, domain):
     """Raise unless an image of `data` can be evaluated at `points`."""
-    if not torch.is_tensor(points) or points.dtype != data.dtype:
-        raise TypeError(f"points must be a tensor of dtype {data.dtype}; got {_kind(points)}")
+    check_dtype("points", points, data.dtype)
     if points.device != data.device:
         raise TypeError(f"points must be on {data.device}, as the data; got {points.device}")
     if points.ndim != 2 or points.shape[1] != domain.dim:
         raise ValueError(f"points must have shape (n, {domain.dim}); got {tuple(points.shape)}")
     check_finite("points", points, "value")
+
+
+def check_dtype(name, tensor, dtype):
+    """Raise unless `tensor` is a tensor of this dtype."""
+    if not torch.is_tensor(tensor) or tensor.dtype != dtype:
+        raise TypeError(f"{name} must be a tensor of dtype {dtype}; got {kind(tensor)}")
+
+
+def check_floating(name, tensor, hint=""):
+    """Raise unless `tensor` is a float32 or float64 tensor."""
+    if not torch.is_tensor(tensor) or tensor.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} must be a float32 or float64 tensor; got {kind(tensor)}{hint}")
 
 
 def check_finite(name, tensor, entry):
@@ -114,5 +121,6 @@ def check_theta(theta):
     return theta
 
 
-def _kind(value):
+def kind(value):
+    """Say in a message what a value is."""
     return f"a {value.dtype} tensor" if torch.is_tensor(value) else type(value).__name__

@@ -4,8 +4,7 @@ import math
 
 import torch
 
-from . import _tracing
-from .interpolation import SplineImage
+from ..images import SplineImage, tracing
 
 
 class Tikhonov:
@@ -107,11 +106,11 @@ class RegistrationProblem:
 
     def reference_values(self, theta):
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
-        if torch.is_tensor(theta) or not _tracing.is_plain(self.reference.data):
+        if torch.is_tensor(theta) or not tracing.is_plain(self.reference.data):
             return self.reference(self.points, theta)
         kept = self._kept
         if kept is None or kept[0] != theta:
-            with _tracing.outside_transforms():
+            with tracing.outside_transforms():
                 kept = self._kept = theta, self.reference(self.points, theta)
         return kept[1]
 

@@ -9,13 +9,22 @@ from dataclasses import dataclass
 
 import torch
 
-from . import _tracing
-from ._checks import check_n_iter
-from .optimize import ADVICE, Status
+from ..images import checks, tracing
+from .status import SolverResult, Status, message
+
+ADVICE = {
+    Status.CONVERGED: "The residual is below its tolerance.",
+    Status.DONE: "As many as were asked for.",
+    Status.MAX_ITERATIONS: "The residual is still above its tolerance; raise n_iter or tol.",
+    Status.BREAKDOWN: (
+        "The matrix is not positive definite, or not finite, along a search direction; the last "
+        "good iterate is returned. Check A, and that it is symmetric."
+    ),
+}
 
 
-@dataclass(frozen=True)
-class CGResult:
+@dataclass(frozen=True, kw_only=True)
+class CGResult(SolverResult):
     """What `conjugate_gradient` returns.
 
     Attributes
@@ -25,26 +34,38 @@ class CGResult:
     residual_norm, tolerance : float
         Both sides of the stopping test ‖b − A x‖ ≤ tol ‖b‖, the residual as the recurrence has
         it; of the column that is worst, if there are several.
-    n_iter : int
-        Iterations done.
+    history : tuple of float
+        That residual norm at the start and after each iteration.
     success : bool
         Whether the test was met, or as many iterations were done as were asked for.
-    status : Status
-        How it ended.
-    message : str
-        The same in words, with advice.
+    status, message, n_iter
+        See `SolverResult`.
     """
 
     x: torch.Tensor
     residual_norm: float
     tolerance: float
-    n_iter: int
-    success: bool
-    status: Status
-    message: str
 
 
-def conjugate_gradient(A, b, x0=None, n_iter=None, tol=None, columns=False):
+@dataclass(frozen=True, kw_only=True)
+class DifferentiatedCG(SolverResult):
+    """What `differentiate_cg` returns.
+
+    Attributes
+    ----------
+    x : torch.Tensor
+        The last iterate, shape of `b`.
+    dx : torch.Tensor
+        Its derivatives, with one axis more.
+    success, status, message, n_iter
+        See `SolverResult`; there is no history.
+    """
+
+    x: torch.Tensor
+    dx: torch.Tensor
+
+
+def conjugate_gradient(A, b, x0=None, *, n_iter=None, tol=None, columns=False):
     r"""Solve :math:`A x = b` with A symmetric positive definite.
 
     Works under the transforms of `torch.func`: the loop is differentiated as it runs.
@@ -91,7 +112,7 @@ def conjugate_gradient(A, b, x0=None, n_iter=None, tol=None, columns=False):
     rr, bb = _dot(r, r, axes), _dot(b, b, axes)
     # Relative to b, or to the start where b is zero; below the floor rounding leaves nothing to do.
     limit = torch.where(bb > 0, bb, rr) * max(tol, _floor(b.dtype)) ** 2
-    p, k = r, 0
+    p, k, squares = r, 0, [tracing.values(rr)]
     active, broken = rr > limit, torch.zeros_like(rr, dtype=torch.bool)
     while k < n_iter and _any(active):
         Ap = apply(p)
@@ -106,12 +127,13 @@ def conjugate_gradient(A, b, x0=None, n_iter=None, tol=None, columns=False):
         rr_new = _dot(r, r, axes)
         beta = torch.where(active, rr_new, 0) / torch.where(active, rr, 1)
         p, rr, k = r + beta * p, rr_new, k + 1
+        squares.append(tracing.values(rr))
         active = active & (rr > limit)
     broken = broken | ~torch.isfinite(rr + limit)  # a start that is not finite, an overflow
-    return _result(x, rr, limit, k, active, broken, exactly)
+    return _result(x, squares, limit, k, active, broken, exactly)
 
 
-def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
+def differentiate_cg(jvp, b, db, *, n_iter, x0=None, skip=0, frozen=False):
     r"""Run CG and carry its exact derivatives along, all directions as one block.
 
     Every recurrence is differentiated by hand, so that memory depends neither on the number of
@@ -138,8 +160,7 @@ def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
 
     Returns
     -------
-    tuple
-        x, dx with one axis more, and the number of iterations done.
+    DifferentiatedCG
 
     References
     ----------
@@ -168,7 +189,19 @@ def differentiate_cg(jvp, b, db, n_iter, x0=None, skip=0, frozen=False):
         beta = _dual_ratio(rr_new, rr)
         beta = _constant(beta) if frozen or k < skip else beta
         P, rr, k = R + _dual_scale(beta, P), rr_new, k + 1
-    return X[..., 0], X[..., 1:], k
+    if not bool(torch.isfinite(X).all()):
+        status = Status.BREAKDOWN
+    else:
+        status = Status.DONE if k == n_iter else Status.CONVERGED
+    size = f"|residual| = {float(rr[0].clamp(min=0).sqrt()):.3e}"
+    return DifferentiatedCG(
+        success=status is not Status.BREAKDOWN,
+        status=status,
+        message=message(status, k, size, ADVICE[status]),
+        n_iter=k,
+        x=X[..., 0],
+        dx=X[..., 1:],
+    )
 
 
 # A dual number is a value followed by its derivatives, along the last axis.
@@ -206,21 +239,18 @@ def _floor(dtype):
 
 def _any(mask):
     """Whether any entry is true, seen through every transform."""
-    return bool(_tracing.values(mask).any())
+    return bool(tracing.values(mask).any())
 
 
 def _check(A, b, x0, n_iter, tol, columns):
     if not torch.is_tensor(b) or not b.is_floating_point():
-        raise TypeError(
-            f"b must be a floating-point tensor; got {b.dtype if torch.is_tensor(b) else type(b)}"
-        )
-    if not _tracing.records_program() and not bool(torch.isfinite(_tracing.values(b)).all()):
+        raise TypeError(f"b must be a floating-point tensor; got {checks.kind(b)}")
+    if not tracing.records_program() and not bool(torch.isfinite(tracing.values(b)).all()):
         raise ValueError("b must be finite; some entries are not")
     if columns and b.ndim < 2:
         raise ValueError(f"b must have at least 2 axes if columns are given; got {b.ndim}")
     if x0 is not None and (not torch.is_tensor(x0) or x0.dtype != b.dtype):
-        kind = x0.dtype if torch.is_tensor(x0) else type(x0).__name__
-        raise TypeError(f"x0 must be a tensor of the dtype of b, {b.dtype}; got {kind}")
+        raise TypeError(f"x0 must be a tensor of the dtype of b, {b.dtype}; got {checks.kind(x0)}")
     if x0 is not None and x0.shape != b.shape:
         shapes = f"{tuple(b.shape)}; got {tuple(x0.shape)}"
         raise ValueError(f"x0 must have the shape of b, {shapes}")
@@ -241,35 +271,32 @@ def _check(A, b, x0, n_iter, tol, columns):
             raise ValueError(f"A must keep the shape {tuple(x.shape)}; got {tuple(product.shape)}")
         return product
 
-    check_n_iter("n_iter", n_iter)
+    checks.check_n_iter("n_iter", n_iter)
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol must be at least 0; got {tol}")
     exactly = tol is None and n_iter is not None
     return apply, n_iter, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
 
 
-def _result(x, rr, limit, n_iter, active, broken, exactly):
-    rr, limit = _tracing.values(rr).flatten(), _tracing.values(limit).flatten()
+def _result(x, squares, limit, n_iter, active, broken, exactly):
+    squares = [rr.flatten() for rr in squares]
+    rr, limit = squares[-1], tracing.values(limit).flatten()
     if _any(broken):
         status = Status.BREAKDOWN
     elif not _any(active):
         status = Status.CONVERGED
     else:
         status = Status.DONE if exactly else Status.MAX_ITERATIONS
-    advice = ADVICE[status]
-    if status is Status.CONVERGED:
-        advice = "The residual is below its tolerance."
-    elif status is Status.MAX_ITERATIONS:
-        advice = "The residual is still above its tolerance; raise n_iter or tol."
     worst = int((rr - limit).argmax())
-    norm, tolerance = float(rr[worst].sqrt()), float(limit[worst].sqrt())
+    norms = [float(square[worst].sqrt()) for square in squares]
+    test = f"|residual| = {norms[-1]:.3e}, tolerance {float(limit[worst].sqrt()):.3e}"
     return CGResult(
-        x=x,
-        residual_norm=norm,
-        tolerance=tolerance,
-        n_iter=n_iter,
         success=status in (Status.CONVERGED, Status.DONE),
         status=status,
-        message=f"{status.value} after {n_iter} iterations: |residual| = {norm:.3e}, "
-        f"tolerance {tolerance:.3e}. {advice}",
+        message=message(status, n_iter, test, ADVICE[status]),
+        n_iter=n_iter,
+        history=tuple(norms),
+        x=x,
+        residual_norm=norms[-1],
+        tolerance=float(limit[worst].sqrt()),
     )

@@ -5,7 +5,8 @@ from importlib.resources import files
 import matplotlib.pyplot as plt
 import numpy as np
 
-from .interpolation import frequency_response, half_gain_wavelength
+from ..images import frequency_response, half_gain_wavelength
+from ..superresolution import RULES
 
 STYLE = str(files(__package__) / "regtools.mplstyle")
 """Path of the matplotlib style file, for ``plt.style.use`` or ``plt.style.context``."""
@@ -137,11 +138,14 @@ def plain(value):
     return np.format_float_positional(value, precision=3, fractional=False, trim="-")
 
 
-RULES = {
-    "unrolled": {"color": "C3", "ls": "-.", "label": "all CG iterations"},
-    "implicit": {"color": "C0", "ls": "-", "label": "implicit"},
-    "kaufman": {"color": "C2", "ls": "--", "label": "Kaufman"},
-    "none": {"color": "C1", "ls": ":", "label": "none"},
+RULE_STYLES = {
+    name: {"color": color, "ls": line, "label": RULES[name].label}
+    for name, color, line in [
+        ("unrolled", "C3", "-."),
+        ("implicit", "C0", "-"),
+        ("kaufman", "C2", "--"),
+        ("none", "C1", ":"),
+    ]
 }
 """One line style for each way to differentiate the projection, the same in all chapters."""
 
@@ -152,7 +156,7 @@ def plot_runs(runs, ax, value="loss", over="iteration"):
     Parameters
     ----------
     runs : dict
-        `VarProResult` by name; the names in `RULES` have their own style.
+        `VarProResult` by name; the names in `RULE_STYLES` have their own style.
     ax : matplotlib.axes.Axes
         Where to draw.
     value : {"loss", "gradient_norm"}
@@ -164,6 +168,6 @@ def plot_runs(runs, ax, value="loss", over="iteration"):
     for name, run in runs.items():
         along = [getattr(state, over) for state in run.history]
         values = np.array([getattr(state, value) for state in run.history])
-        ax.semilogy(along, values / values[0], **RULES.get(name, {"label": name}))
+        ax.semilogy(along, values / values[0], **RULE_STYLES.get(name, {"label": name}))
     words = {"iteration": "Gauss–Newton step", "n_iter_cg": "CG iterations spent"}
     ax.set(xlabel=words[over], ylabel=f"relative {value.replace('_', ' ')}")

@@ -3,6 +3,7 @@ r"""Follow the minimiser w*(θ) from a strong blur to a sharp image.
 A minimiser satisfies :math:`\nabla_w J(w^*(\theta); \theta) = 0` for every θ. Differentiate:
 :math:`\nabla_w^2 J \, \mathrm dw^*/\mathrm d\theta + \partial_\theta \nabla_w J = 0`. The
 predictor takes one Euler step of this differential equation, the corrector minimises again.
+Chapter 3 explains it.
 """
 
 import enum
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .derivatives import gradient, local_model, mixed_derivative
-from .optimize import Result, Status, check_start, levenberg_marquardt, newton
+from ..solvers import SolverResult, Status
+from .derivatives import gradient, mixed_derivative, second_order_model
+from .minimise import Result, check_start, levenberg_marquardt, newton
 
 _CORRECTORS = {"newton": newton, "gauss-newton": levenberg_marquardt}
 
@@ -65,26 +67,40 @@ class Step:
     result: Result = field(repr=False)
 
 
-@dataclass(frozen=True)
-class PathResult:
-    """The path over all scales: parameters, steps, and how it ended."""
+@dataclass(frozen=True, kw_only=True)
+class PathResult(SolverResult):
+    """The path over all scales, and how it ended.
+
+    Attributes
+    ----------
+    w : torch.Tensor
+        Parameters at the last scale, shape ``(n_params,)``.
+    n_iter : int
+        Corrector steps summed over the path.
+    history : tuple of Step
+        One for each scale, also called ``steps``.
+    success, status, message
+        See `SolverResult`.
+    """
 
     w: torch.Tensor
-    steps: tuple
-    success: bool
-    status: Status
-    message: str
 
     @property
-    def n_iter(self):
-        """Corrector steps summed over the path."""
-        return sum(step.n_iter for step in self.steps)
+    def steps(self):
+        """The `Step` of each scale."""
+        return self.history
+
+    @property
+    def loss(self):
+        """Loss at the last scale; NaN if there is none yet."""
+        return self.steps[-1].loss if self.steps else math.nan
 
 
 def predictor_corrector(
     problem,
     thetas,
     w0,
+    *,
     corrector="newton",
     predictor="newton",
     callback=None,
@@ -118,8 +134,11 @@ def predictor_corrector(
 
     Raises
     ------
-    ValueError, TypeError
-        If an argument is not as described.
+    TypeError
+        If `thetas` is not a sequence of numbers, or `w0` not a tensor of the dtype of the images.
+    ValueError
+        If `thetas` is empty, negative, not finite or not decreasing, `corrector` or `predictor`
+        has another name, and as the corrector.
 
     References
     ----------
@@ -139,8 +158,10 @@ def predictor_corrector(
             w_predicted, prediction = w, Prediction.FIRST if before is None else Prediction.OFF
             if before is not None and predictor is not None:
                 w_predicted, prediction = _predict(problem, before, theta, w, matrix)
-            at_start = _look(problem, w, theta)
-            at_predicted = at_start if w_predicted is w else _look(problem, w_predicted, theta)
+            at_start = _loss_and_slope(problem, w, theta)
+            at_predicted = (
+                at_start if w_predicted is w else _loss_and_slope(problem, w_predicted, theta)
+            )
             if not all(map(math.isfinite, at_predicted)):
                 w_predicted, at_predicted, prediction = w, at_start, Prediction.NOT_FINITE
             result = _CORRECTORS[corrector](
@@ -187,11 +208,11 @@ def _prediction_matrix(problem, step, corrector, predictor):
     """The predictor's matrix at the end of `step`, the corrector's own where it is the same."""
     if predictor is None or predictor == corrector:
         return step.result.hessian
-    model = local_model(problem, step.w, step.theta, exact=predictor == "newton")
+    model = second_order_model(problem, step.w, step.theta, exact=predictor == "newton")
     return model.hessian if predictor == "newton" else model.gauss_newton
 
 
-def _look(problem, w, theta):
+def _loss_and_slope(problem, w, theta):
     """Loss and gradient norm at a point."""
     return float(problem.loss(w, theta)), float(gradient(problem, w, theta).norm())
 
@@ -223,9 +244,10 @@ def _path_result(w, steps, n_scales, status):
     if rough and status is Status.CONVERGED:
         message += f" The corrector met no gradient test at {len(rough)} earlier scales."
     return PathResult(
-        w=w,
-        steps=tuple(steps),
         success=status is Status.CONVERGED and len(steps) == n_scales,
         status=status,
         message=message,
+        n_iter=sum(step.n_iter for step in steps),
+        history=tuple(steps),
+        w=w,
     )

@@ -1,0 +1,24 @@
+"""Pictures as smooth functions: boxes and cells, splines, and the images of the book."""
+
+from . import _checks as checks
+from . import _tracing as tracing
+from ._taylor import local_taylor, stencil
+from .datasets import DATASETS, Image, Pair, load, random_maps
+from .domain import Domain
+from .spline import SplineImage, frequency_response, half_gain_wavelength
+
+__all__ = [
+    "DATASETS",
+    "Domain",
+    "Image",
+    "Pair",
+    "SplineImage",
+    "checks",
+    "frequency_response",
+    "half_gain_wavelength",
+    "load",
+    "local_taylor",
+    "random_maps",
+    "stencil",
+    "tracing",
+]

@@ -1,0 +1,38 @@
+"""Registration: maps, the residual of a pair, its derivatives, and the solvers."""
+
+from .derivatives import (
+    SecondOrderModel,
+    gauss_newton_hessian,
+    gradient,
+    hessian,
+    jacobian,
+    mixed_derivative,
+    second_order_model,
+)
+from .minimise import Result, State, levenberg_marquardt, newton
+from .path import PathResult, Prediction, Step, predictor_corrector
+from .problem import RegistrationProblem, Tikhonov
+from .transforms import Affine, NeuralODE, Transform
+
+__all__ = [
+    "Affine",
+    "NeuralODE",
+    "PathResult",
+    "Prediction",
+    "RegistrationProblem",
+    "Result",
+    "SecondOrderModel",
+    "State",
+    "Step",
+    "Tikhonov",
+    "Transform",
+    "gauss_newton_hessian",
+    "gradient",
+    "hessian",
+    "jacobian",
+    "levenberg_marquardt",
+    "mixed_derivative",
+    "newton",
+    "predictor_corrector",
+    "second_order_model",
+]

@@ -1,0 +1,334 @@
+"""Minimise the loss of a registration problem at one theta; say how it ended, and why."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.optimize
+import torch
+
+from ..images import checks
+from ..solvers import (
+    FREE,
+    LeastSquares,
+    NotFiniteError,
+    SolverResult,
+    Status,
+    Work,
+    gradient_message,
+    minimise_damped,
+)
+from .derivatives import second_order_model
+
+ADVICE = {
+    Status.CONVERGED: "The gradient is below its tolerance.",
+    Status.SMALL_STEP: (
+        "No further decrease within rounding, while the gradient is above its tolerance; "
+        "raise gtol if the result is good enough."
+    ),
+    Status.MAX_ITERATIONS: (
+        "The gradient is still above its tolerance; raise max_iter or start closer."
+    ),
+    Status.NO_OVERLAP: (
+        "The gradient is exactly zero at w0: the moved template does not meet the reference. "
+        "Start with a w0 that puts the images on each other, or raise theta."
+    ),
+    Status.NOT_FINITE: (
+        "The loss stopped being finite; the last finite point is returned. "
+        "Check the data, or add a regularizer that bounds w."
+    ),
+    Status.STOPPED: "Interrupted; the best point so far is returned.",
+}
+
+
+@dataclass(frozen=True)
+class State:
+    """What a solver tells its callback after each accepted iterate."""
+
+    iteration: int
+    theta: float
+    w: torch.Tensor
+    loss: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result(SolverResult):
+    """The end of a minimisation.
+
+    Attributes
+    ----------
+    w : torch.Tensor
+        Best parameters found, shape ``(p,)``.
+    loss, gradient_norm : float
+        At `w`.
+    hessian : torch.Tensor
+        The second-derivative matrix of the method at `w`, shape ``(p, p)``.
+    n_evaluations : int
+        Points at which loss and derivatives were computed.
+    gradient_tolerance : float
+        The right-hand side of the gradient test.
+    history : tuple of State
+        Start and every accepted iterate.
+    success, status, message, n_iter
+        See `SolverResult`.
+    """
+
+    w: torch.Tensor
+    loss: float
+    gradient_norm: float
+    hessian: torch.Tensor = field(repr=False)
+    n_evaluations: int
+    gradient_tolerance: float
+
+
+def newton(problem, theta, w0, *, gtol=1e-6, max_iter=200, callback=None):
+    r"""Minimise the loss by Newton's method in a trust region, with exact Hessians.
+
+    SciPy's ``trust-exact`` does the minimisation; loss, gradient and Hessian are computed
+    together, once per point. Chapters 3 and 4 explain it.
+
+    Parameters
+    ----------
+    problem : RegistrationProblem
+        What to minimise.
+    theta : float
+        Blur in pixels⁴.
+    w0 : torch.Tensor
+        Start, shape ``(n_params,)``.
+    gtol : float
+        Stop when ‖∇J‖ ≤ gtol · max(1, J(w0)).
+    max_iter : int
+        Largest number of steps.
+    callback : callable, optional
+        ``callback(state)`` after each accepted step. Ctrl-C returns the best point so far.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    TypeError
+        If `w0` is not a tensor of the dtype of the images.
+    ValueError
+        If `w0` has another shape than ``(n_params,)``, `w0`, or the loss there, is not finite,
+        `theta` is negative, `gtol` is not above 0, or `max_iter` is below 1.
+
+    References
+    ----------
+    Conn, Gould and Toint, *Trust-Region Methods* (2000), chapter 7; paper, section 3.2.
+    """
+    task = _Task(problem, theta, gtol, max_iter, exact=True)
+    start = task.start(w0)
+    track = _Tracker(task, start, gtol, callback)
+    status = task.hopeless(start, start)
+    if status is None and track.converged:
+        status = Status.CONVERGED
+    if status is not None:
+        return track.result(status)
+    status = Status.SMALL_STEP
+    try:
+        with np.errstate(all="ignore"):
+            answer = scipy.optimize.minimize(
+                lambda w: track.evaluate(w).loss,
+                start.w.numpy(force=True),
+                jac=lambda w: track.evaluate(w).gradient,
+                hess=lambda w: track.evaluate(w).matrix,
+                method="trust-exact",
+                options={"gtol": track.tolerance, "maxiter": max_iter},
+                callback=lambda intermediate_result: track.accept(intermediate_result.x),
+            )
+        track.accept(answer.x)
+        if answer.status == 1:
+            status = Status.MAX_ITERATIONS
+    except NotFiniteError:
+        status = Status.NOT_FINITE
+    except KeyboardInterrupt:
+        status = Status.STOPPED
+    return track.result(status)
+
+
+def levenberg_marquardt(problem, theta, w0, *, gtol=1e-6, max_iter=200, callback=None):
+    r"""Minimise the loss by Gauss–Newton steps with Nielsen's damping.
+
+    Each step solves :math:`(H + \gamma I)\,\delta = -\nabla J` with the Gauss–Newton matrix
+    :math:`H = 2 J^T J`; `minimise_damped` chooses γ. Chapter 4 compares it with `newton`.
+
+    Parameters
+    ----------
+    problem, theta, w0, gtol, max_iter, callback
+        As for `newton`.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `newton`.
+
+    References
+    ----------
+    Madsen, Nielsen and Tingleff, *Methods for Non-Linear Least Squares Problems* (2004),
+    section 3.2.
+    """
+    task = _Task(problem, theta, gtol, max_iter, exact=False)
+    run = minimise_damped(task, task.start(w0), gtol=gtol, max_iter=max_iter, callback=callback)
+    return _result(run.point, run.history, run.work.n_evaluations, run.tolerance, run.status)
+
+
+_ONE_EVALUATION = Work(n_evaluations=1)
+
+
+@dataclass(frozen=True)
+class _Point:
+    """Loss, gradient and matrix at one w, as float64 arrays: point and model in one."""
+
+    w: torch.Tensor
+    loss: float
+    gradient: np.ndarray
+    matrix: np.ndarray
+    work: Work = _ONE_EVALUATION
+
+    @property
+    def gradient_norm(self):
+        return float(np.linalg.norm(self.gradient))
+
+    @property
+    def scale(self):
+        return float(self.matrix.diagonal().max())
+
+
+@dataclass(frozen=True)
+class _Step:
+    dw: np.ndarray
+    predicted: float
+    work: Work = FREE
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What `_Point` knows already, at no further cost."""
+
+    gradient_norm: float
+    scale: float
+    work: Work = FREE
+
+
+class _Task(LeastSquares):
+    """The loss at one theta."""
+
+    def __init__(self, problem, theta, gtol, max_iter, exact):
+        if not (math.isfinite(gtol) and gtol > 0):
+            raise ValueError(f"gtol must be finite and above 0; got {gtol}")
+        if max_iter < 1:
+            raise ValueError(f"max_iter must be at least 1; got {max_iter}")
+        self.problem, self.theta, self.exact = problem, float(theta), exact
+
+    def start(self, w0):
+        """Check the start, and evaluate there."""
+        check_start(self.problem, w0)
+        try:
+            return self.evaluate(w0.detach().clone())
+        except NotFiniteError as error:
+            raise ValueError("the loss or its derivatives are not finite at w0") from error
+
+    def evaluate(self, w):
+        model = second_order_model(self.problem, w, self.theta, self.exact)
+        matrix = model.hessian if self.exact else model.gauss_newton
+        parts = [
+            part.numpy(force=True).astype(float) for part in (model.loss, model.gradient, matrix)
+        ]
+        if not all(np.isfinite(part).all() for part in parts):
+            raise NotFiniteError
+        return _Point(w, float(parts[0]), *parts[1:])
+
+    def hopeless(self, point, model):
+        return Status.NO_OVERLAP if point.gradient_norm == 0 and point.loss > 0 else None
+
+    def model(self, point):
+        return _Model(point.gradient_norm, point.scale)
+
+    def step(self, point, model, gamma):
+        dw = np.linalg.solve(point.matrix + gamma * np.eye(len(point.gradient)), -point.gradient)
+        return _Step(dw, -dw @ (point.gradient + 0.5 * point.matrix @ dw))
+
+    def negligible(self, point, step):
+        size = np.linalg.norm(point.w.numpy(force=True))
+        return np.linalg.norm(step.dw) <= 1e-14 * (1 + size)
+
+    def trial(self, point, step):
+        return self.evaluate(point.w.new_tensor(point.w.numpy(force=True) + step.dw))
+
+    def ratio(self, point, model, step, trial):
+        if abs(point.loss - trial.loss) <= 4 * np.finfo(float).eps * point.loss:
+            # The loss can tell no more; near a minimum the gradient still can.
+            return 1.0 if trial.gradient_norm < point.gradient_norm else -1.0
+        return super().ratio(point, model, step, trial)
+
+    def state(self, iteration, point, model, damping, work):
+        return State(iteration, self.theta, point.w, point.loss, point.gradient_norm)
+
+
+class _Tracker:
+    """What SciPy's minimiser does not do: each point is evaluated once, accepted ones are kept."""
+
+    def __init__(self, task, start, gtol, callback):
+        self.task, self.callback = task, callback
+        self.point = start
+        self.last = start.w.numpy(force=True), start
+        self.tolerance = gtol * max(1.0, start.loss)
+        self.history, self.n_evaluations = [task.state(0, start, None, None, None)], 1
+
+    @property
+    def converged(self):
+        return self.point.gradient_norm <= self.tolerance
+
+    def evaluate(self, w):
+        if not np.array_equal(self.last[0], w):
+            self.last = np.array(w, copy=True), self.task.evaluate(self.point.w.new_tensor(w))
+            self.n_evaluations += 1
+        return self.last[1]
+
+    def accept(self, w):
+        """Make `w` the current point, unless it already is."""
+        if torch.equal(self.point.w.new_tensor(w), self.point.w):
+            return
+        self.point = self.evaluate(w)
+        self.history.append(self.task.state(len(self.history), self.point, None, None, None))
+        if self.callback is not None:
+            self.callback(self.history[-1])
+
+    def result(self, status):
+        return _result(self.point, self.history, self.n_evaluations, self.tolerance, status)
+
+
+def _result(point, history, n_evaluations, tolerance, status):
+    if status is not Status.NO_OVERLAP and point.gradient_norm <= tolerance:
+        status = Status.CONVERGED
+    n_iter = len(history) - 1
+    return Result(
+        success=status is Status.CONVERGED,
+        status=status,
+        message=gradient_message(status, n_iter, point.gradient_norm, tolerance, ADVICE[status]),
+        n_iter=n_iter,
+        history=tuple(history),
+        w=point.w,
+        loss=point.loss,
+        gradient_norm=point.gradient_norm,
+        hessian=point.w.new_tensor(point.matrix),
+        n_evaluations=n_evaluations,
+        gradient_tolerance=tolerance,
+    )
+
+
+def check_start(problem, w0):
+    """Raise unless `w0` can be the parameters of a registration problem."""
+    n_params, dtype = problem.transform.n_params, problem.reference.data.dtype
+    checks.check_dtype("w0", w0, dtype)
+    if w0.shape != (n_params,):
+        raise ValueError(f"w0 must have shape ({n_params},); got {tuple(w0.shape)}")
+    if not torch.isfinite(w0).all():
+        raise ValueError(f"w0 must be finite; got {w0.tolist()}")

@@ -1,0 +1,21 @@
+"""Solvers that know no images: how a run ends, conjugate gradients, damped least squares."""
+
+from .cg import CGResult, DifferentiatedCG, conjugate_gradient, differentiate_cg
+from .damped import FREE, LeastSquares, Work, minimise_damped
+from .status import NotFiniteError, SolverResult, Status, gradient_message, message
+
+__all__ = [
+    "FREE",
+    "CGResult",
+    "DifferentiatedCG",
+    "LeastSquares",
+    "NotFiniteError",
+    "SolverResult",
+    "Status",
+    "Work",
+    "conjugate_gradient",
+    "differentiate_cg",
+    "gradient_message",
+    "message",
+    "minimise_damped",
+]

@@ -1,0 +1,179 @@
+r"""Damped Gauss–Newton steps: the one loop behind all least-squares solvers of the package.
+
+At a point the residual is replaced by a linear model, and a step minimises the model plus
+:math:`\gamma \lVert \delta \rVert^2`. Nielsen's rule moves the damping γ with the ratio ρ of actual
+to predicted decrease: it is multiplied by max(1/3, 1 − (2ρ − 1)³) after a success, and by 2, 4,
+8, … after failures.
+"""
+
+import abc
+import math
+from dataclasses import dataclass
+
+from .status import NotFiniteError, Status
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a point, a model or a step cost."""
+
+    n_evaluations: int = 0
+    n_iter_cg: int = 0
+
+    def __add__(self, other):
+        return Work(self.n_evaluations + other.n_evaluations, self.n_iter_cg + other.n_iter_cg)
+
+
+FREE = Work()
+"""What is known already costs nothing."""
+
+
+class LeastSquares(abc.ABC):
+    """A least-squares problem as `minimise_damped` sees it.
+
+    Points, models and steps are whatever an implementation makes them, with these attributes:
+
+    - a point has ``loss``;
+    - a model has ``gradient_norm`` and ``scale``, the largest diagonal entry of its matrix;
+    - a step has ``predicted``, the decrease that the model promises;
+    - each of them has ``work``, a `Work`.
+    """
+
+    @abc.abstractmethod
+    def model(self, point):
+        """Return the model of the objective at a point, with its derivatives."""
+
+    @abc.abstractmethod
+    def step(self, point, model, gamma):
+        """Return the step that minimises the model with the damping γ."""
+
+    @abc.abstractmethod
+    def trial(self, point, step):
+        """Return the point after a step, or None if it must not be taken.
+
+        A point whose loss is not finite is refused by the loop.
+        """
+
+    @abc.abstractmethod
+    def negligible(self, point, step):
+        """Whether a step changes nothing but the last digits."""
+
+    def ratio(self, point, model, step, trial):
+        """Return ρ, the decrease over what was predicted; −1 refuses the step."""
+        return (point.loss - trial.loss) / step.predicted if step.predicted > 0 else -1.0
+
+    def hopeless(self, point, model):
+        """Return a status if no step can help at the start, else None."""
+        return None
+
+    def refined(self, point, state):
+        """Return the accepted point, computed again more accurately, or None to keep it."""
+        return None
+
+    @abc.abstractmethod
+    def state(self, iteration, point, model, damping, work):
+        """Return what the history keeps of an accepted point."""
+
+
+@dataclass
+class Descent:
+    """A run of `minimise_damped`: where it stands and what it has spent."""
+
+    point: object = None
+    model: object = None
+    tolerance: float = math.nan
+    history: tuple = ()
+    work: Work = FREE
+    status: Status | None = None
+
+    @property
+    def n_iter(self):
+        """Accepted steps."""
+        return len(self.history) - 1
+
+
+def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=None):
+    """Minimise by damped steps.
+
+    Parameters
+    ----------
+    problem : LeastSquares
+        Makes points, models and steps.
+    start : point
+        With a finite loss.
+    gtol : float
+        Stop when the gradient norm is at most gtol · max(1, loss at the start).
+    max_iter : int
+        Largest number of accepted steps.
+    damping : float
+        First γ, relative to the first `scale` that is not zero.
+    callback : callable, optional
+        ``callback(state)`` after each accepted step. Ctrl-C ends the run with what there is; before
+        the first model is known it passes through.
+
+    Returns
+    -------
+    Descent
+        Its status is converged, small step, maximum number of iterations, not finite, stopped, or
+        what `LeastSquares.hopeless` says.
+
+    References
+    ----------
+    Madsen, Nielsen and Tingleff, *Methods for Non-Linear Least Squares Problems* (2004),
+    section 3.2; Nielsen, IMM-REP-1999-05. Chapter 4 explains the damping.
+    """
+    run = Descent(tolerance=gtol * max(1.0, start.loss), work=start.work)
+    scale = None
+
+    def accept(point, gamma):
+        nonlocal scale
+        model = problem.model(point)
+        run.work += model.work
+        run.point, run.model = point, model
+        scale = scale or model.scale
+        relative = math.nan if gamma is None else gamma / scale
+        state = problem.state(len(run.history), point, model, relative, run.work)
+        run.history = (*run.history, state)
+        if callback is not None and gamma is not None:
+            callback(state)
+        better = problem.refined(point, state)
+        if better is not None:
+            run.work += better.work
+            model = problem.model(better)
+            run.work += model.work
+            run.point, run.model = better, model
+
+    try:
+        accept(start, None)
+        if (status := problem.hopeless(run.point, run.model)) is not None:
+            run.status = status
+            return run
+        # A scale of zero leaves any damping: the first steps then move what is not damped.
+        gamma, growth = damping * (scale or 1.0), 2.0
+        while run.model.gradient_norm > run.tolerance:
+            if run.n_iter >= max_iter:
+                run.status = Status.MAX_ITERATIONS
+                return run
+            step = problem.step(run.point, run.model, gamma)
+            run.work += step.work
+            if problem.negligible(run.point, step):
+                run.status = Status.SMALL_STEP
+                return run
+            trial = problem.trial(run.point, step)
+            run.work += trial.work if trial is not None else FREE
+            rho = -1.0 if trial is None else problem.ratio(run.point, run.model, step, trial)
+            if rho > 0:
+                accept(trial, gamma)
+                gamma, growth = gamma * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
+            else:
+                gamma, growth = gamma * growth, 2 * growth
+    except NotFiniteError:
+        run.status = Status.NOT_FINITE
+        return run
+    except KeyboardInterrupt:
+        if not run.history:
+            raise
+        run.status = Status.STOPPED
+        return run
+    run.status = Status.CONVERGED
+    return run

@@ -1,0 +1,57 @@
+"""How a run ended, for every solver of the package, and what all their results share."""
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Status(enum.Enum):
+    """How a solver ended."""
+
+    CONVERGED = "converged"
+    SMALL_STEP = "small step"
+    MAX_ITERATIONS = "maximum number of iterations"
+    NO_OVERLAP = "no overlap"
+    NOT_FINITE = "not finite"
+    STOPPED = "stopped"
+    DONE = "all iterations done"
+    BREAKDOWN = "breakdown"
+
+
+class NotFiniteError(ArithmeticError):
+    """The objective or a derivative left the finite numbers at a point that was tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SolverResult:
+    """What the results of all solvers share.
+
+    Attributes
+    ----------
+    success : bool
+        Whether the solver's own test was met.
+    status : Status
+        How it ended.
+    message : str
+        The same in words, with numbers and advice.
+    n_iter : int
+        Iterations done; of a minimisation the accepted steps.
+    history : tuple
+        What was recorded on the way; the solver says what.
+    """
+
+    success: bool
+    status: Status
+    message: str = field(repr=False)
+    n_iter: int
+    history: tuple = field(default=(), repr=False)
+
+
+def message(status, n_iter, test, advice):
+    """Return the words of a result."""
+    return f"{status.value} after {n_iter} iterations: {test}. {advice}"
+
+
+def gradient_message(status, n_iter, gradient_norm, tolerance, advice):
+    """Return the words of a minimisation, with both sides of its gradient test."""
+    test = f"|gradient| = {gradient_norm:.3e}, tolerance {tolerance:.3e}"
+    return message(status, n_iter, test, advice)

@@ -1,0 +1,31 @@
+"""Super-resolution: frames, the joint problem, the projection and its derivative, two solvers."""
+
+from .frames import FramesResult, enlarged_frame, register_frames, simulate_frames
+from .operator import FrameLayout, FrameOperator
+from .problem import SuperResolutionProblem
+from .projection import Projection, projection_jacobian
+from .reduced import VarProResult, VarProState, joint_gauss_newton, varpro
+from .rules import RULES, Implicit, Kaufman, NoDerivative, Projected, Rule, Unrolled
+
+__all__ = [
+    "RULES",
+    "FrameLayout",
+    "FrameOperator",
+    "FramesResult",
+    "Implicit",
+    "Kaufman",
+    "NoDerivative",
+    "Projected",
+    "Projection",
+    "Rule",
+    "SuperResolutionProblem",
+    "Unrolled",
+    "VarProResult",
+    "VarProState",
+    "enlarged_frame",
+    "joint_gauss_newton",
+    "projection_jacobian",
+    "register_frames",
+    "simulate_frames",
+    "varpro",
+]

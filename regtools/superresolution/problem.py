@@ -1,0 +1,253 @@
+r"""Many coarse frames of one sharp image: the forward model and its joint least-squares problem.
+
+Frame j shows the image moved and averaged, :math:`d^{(j)} = K I(w_j) f`. To move is to
+interpolate by splines at the mapped cell centres, so it is linear in the pixels f and smooth in
+w. The joint objective is
+
+.. math::
+   J(w, f) = \lVert A_\lambda(w) f - b \rVert^2, \quad
+   A_\lambda(w) = \begin{bmatrix} \sqrt{v_d}\,(I \otimes K)\,I(w) \\
+   \lambda \sqrt{v_f}\,L \end{bmatrix}, \quad
+   b = \begin{bmatrix} \sqrt{v_d}\,d \\ 0 \end{bmatrix},
+
+with the cell volumes :math:`v_d` of the frames and :math:`v_f` of the image, and L all forward
+differences divided by h.
+"""
+
+import math
+import warnings
+from functools import cached_property
+
+import torch
+
+from ..images import SplineImage, checks, tracing
+from ..registration import Affine
+from ..solvers import conjugate_gradient
+from .frames import average_blocks, check_frames, check_image, coarse_domain, differences
+from .operator import FrameLayout, FrameOperator
+
+ROWS = ("stacked", "data")
+
+
+class SuperResolutionProblem:
+    r"""Find maps w and one sharp image f that explain all frames.
+
+    Parameters
+    ----------
+    frames : torch.Tensor
+        Shape ``(q + 1, *m / factor)``, at least two frames of one size, finite.
+    domain : Domain
+        The box with the cells of the sharp image.
+    factor : int
+        Pixels of the image to one of a frame, along each axis.
+    lam : float
+        Weight λ > 0 of the differences, squared in the objective; a length. At λ = 0 pixels
+        that no frame sees, and patterns that averaging removes, are free: the image would not be
+        determined.
+    fix_first : bool
+        Whether frame 0 stays in place. If it may move too, an affine drift of everything
+        together is left free.
+
+    Raises
+    ------
+    TypeError
+        If `frames` is not a float32 or float64 tensor, or `domain` not a `Domain`.
+    ValueError
+        If `frames` do not have the cells of `domain` over `factor`, are fewer than two or not
+        finite, `factor` does not divide the cells, or `lam` is not above 0.
+
+    References
+    ----------
+    Paper, equations (6) and (7), with L divided by h; Chung, Haber and Nagy (2006).
+    """
+
+    def __init__(self, frames, domain, factor, lam, fix_first=True):
+        self.frame_domain = coarse_domain(domain, factor)
+        if min(domain.m) < 4:
+            raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
+        self.frames = check_frames(frames, domain.dim, self.frame_domain.m)
+        if not (checks.is_number(lam) and math.isfinite(lam) and lam > 0):
+            raise ValueError(
+                f"lam must be finite and above 0; got {lam!r}. Without it, pixels that no frame "
+                "sees are free and the image is not determined"
+            )
+        self.domain, self.factor, self.lam = domain, factor, float(lam)
+        self.fix_first = bool(fix_first)
+        self.transform = Affine(domain.dim)
+        self.n_moving = len(self.frames) - self.fix_first
+        self.n_params = self.n_moving * self.transform.n_params
+        self.data_weight = math.sqrt(self.frame_domain.cell_volume)
+        self.smooth_weight = self.lam * math.sqrt(domain.cell_volume)
+        self.target = self.frames.new_zeros(self.n_rows)
+        self.target[: self.n_data] = self.data_weight * self.frames.flatten()
+
+    @property
+    def difference_weights(self):
+        """What the differences along each axis are multiplied by: λ √v over h."""
+        return tuple(self.smooth_weight / h for h in self.domain.h)
+
+    @cached_property
+    def layout(self):
+        """The `FrameLayout`: all of the operator that does not depend on w."""
+        return FrameLayout.of(
+            self.domain,
+            self.factor,
+            n_moving=self.n_moving,
+            fix_first=self.fix_first,
+            data_weight=self.data_weight,
+            difference_weights=self.difference_weights,
+            like=self.frames,
+        )
+
+    @property
+    def points(self):
+        """Cell centres, those of one coarse pixel together, shape ``(n, dim)``."""
+        return self.layout.points
+
+    @property
+    def row_sizes(self):
+        """Number of rows of frame 0 if it stays, of the moving frames, and of the differences."""
+        return self.layout.row_sizes
+
+    @property
+    def frame_size(self):
+        """Number of pixels of a frame."""
+        return self.layout.frame_size
+
+    @property
+    def n_rows(self):
+        """Number of all rows."""
+        return sum(self.row_sizes)
+
+    @property
+    def n_data(self):
+        """Number of rows of the data, the first ones."""
+        return self.frames.numel()
+
+    def __repr__(self):
+        return (
+            f"SuperResolutionProblem({len(self.frames)} frames of {self.frame_domain.m}, "
+            f"image {self.domain.m}, {self.n_params} parameters, lam={self.lam:g})"
+        )
+
+    def identity(self):
+        """Return the parameters that move nothing, shape ``(n_params,)``."""
+        one = self.transform.identity(self.frames.dtype, self.frames.device)
+        return one.repeat(self.n_moving)
+
+    def moved_points(self, w):
+        """Return where the points of all moving frames lie, shape ``(n_moving * n, dim)``."""
+        blocks = w.reshape(self.n_moving, -1)
+        return torch.cat([self.transform(block, self.points) for block in blocks])
+
+    def operator(self, w):
+        """Return the linear map :math:`A_\\lambda(w)` with its adjoint, a `FrameOperator`.
+
+        `w` counts as constant; to differentiate in w, use `residual`.
+        """
+        self.check_parameters(w)
+        if tracing.derivative_depth(w):
+            raise ValueError(
+                "w must not be differentiated here, as the operator takes it as constant; "
+                "differentiate residual(w, image), or call projection_jacobian"
+            )
+        return FrameOperator(self.layout, self.moved_points(w.detach()))
+
+    def reconstruct(self, w, n_iter=None):
+        """Return the image that fits best for given maps, shape `domain.m`.
+
+        Parameters
+        ----------
+        w : torch.Tensor
+            Shape ``(n_params,)``.
+        n_iter : int, optional
+            Number of CG iterations, from a black image. None iterates to a relative residual of
+            1e-10 of the normal equations.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If `w` is not a finite tensor of shape ``(n_params,)`` and of the dtype of the frames,
+            or `n_iter` is below 1.
+
+        Warns
+        -----
+        RuntimeWarning
+            If CG stops before its tolerance, which a tiny `lam` can bring about.
+        """
+        result = self.solve(self.operator(w), n_iter=n_iter)
+        if not result.success:
+            warnings.warn(f"the image is not accurate: {result.message}", RuntimeWarning, 2)
+        return result.x
+
+    def solve(self, operator, *, n_iter=None, tol=1e-10, start=None):
+        """Return the `CGResult` of the normal equations :math:`A^T A f = A^T b`.
+
+        `n_iter` iterations exactly, or as many as `tol` needs, from the image `start`.
+        """
+        stop = {"tol": tol} if n_iter is None else {"n_iter": n_iter}
+        return conjugate_gradient(operator.normal, operator.adjoint(self.target), start, **stop)
+
+    def residual(self, w, image, rows="stacked"):
+        r"""Return :math:`A_\lambda(w) f - b`, differentiable in `w` and `image`.
+
+        Parameters
+        ----------
+        w : torch.Tensor
+            Shape ``(n_params,)``.
+        image : torch.Tensor
+            Shape `domain.m`.
+        rows : {"stacked", "data"}
+            All rows, or those of the data alone, which leave the differences out.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape ``(n_rows,)`` or ``(n_data,)``: grey value × √volume.
+        """
+        check_rows(rows)
+        self.check_parameters(w)
+        self.check_image(image)
+        dim = self.domain.dim
+        parts = []
+        if self.fix_first:
+            parts.append(average_blocks(image, self.factor, dim).flatten())
+        values = SplineImage(image, self.domain)(self.moved_points(w))
+        parts.append(values.reshape(-1, self.factor**dim).mean(1))
+        residual = self.data_weight * (torch.cat(parts) - self.frames.flatten())
+        if rows == "data":
+            return residual
+        smooth = [part.flatten() for part in differences(image, self.domain.h)]
+        return torch.cat([residual, self.smooth_weight * torch.cat(smooth)])
+
+    def loss(self, w, image):
+        """Return the joint objective J(w, f), a number."""
+        return self.residual(w, image).square().sum()
+
+    def overlap(self, w):
+        """Return which part of the points of each moving frame lies in the box, ``(n_moving,)``."""
+        self.check_parameters(w)
+        points = self.moved_points(w.detach()).reshape(self.n_moving, -1, self.domain.dim)
+        lower, upper = points.new_tensor(self.domain.lower), points.new_tensor(self.domain.upper)
+        return ((points >= lower) & (points <= upper)).all(2).to(points.dtype).mean(1)
+
+    def check_parameters(self, w, name="w"):
+        """Raise unless `w` can be the parameters of this problem."""
+        checks.check_dtype(name, w, self.frames.dtype)
+        if w.shape != (self.n_params,):
+            blocks = f"{self.n_moving} blocks of {self.transform.n_params}"
+            raise ValueError(
+                f"{name} must have shape ({self.n_params},), {blocks}; got {tuple(w.shape)}"
+            )
+        checks.check_finite(name, w, "value")
+
+    def check_image(self, image, name="image"):
+        """Raise unless `image` can be the sharp image of this problem."""
+        checks.check_dtype(name, image, self.frames.dtype)
+        check_image(name, image, self.domain)
+
+
+def check_rows(rows):
+    """Raise unless `rows` is "stacked" or "data"."""
+    if rows not in ROWS:
+        raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")

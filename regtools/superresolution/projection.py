@@ -1,0 +1,142 @@
+"""The projection f(w) of variable projection, and the Jacobian of what it leaves."""
+
+from ..images import checks
+from ..solvers import conjugate_gradient
+from .frames import enlarged_frame
+from .rules import as_rule
+
+
+class Projection:
+    """The map w ↦ f(w) with one way to compute it, and one rule for its derivative.
+
+    Parameters
+    ----------
+    problem : SuperResolutionProblem
+        Whose image is wanted.
+    derivative : str or Rule
+        "none", "kaufman", "implicit", "unrolled", or a `Rule`.
+    n_iter : int, optional
+        CG iterations, exactly. None iterates to `tol`.
+    tol : float
+        Relative residual of the normal equations, and of the tangent equations.
+    image0 : torch.Tensor or "frame 0", optional
+        Where CG starts, as `starting_image` takes it. It does not depend on w.
+
+    Raises
+    ------
+    ValueError
+        If `derivative` has another name, `n_iter` is below 1, `tol` is not above 0, or `image0`
+        does not fit.
+    TypeError
+        If `image0` is not a tensor of the dtype of the frames.
+    """
+
+    def __init__(self, problem, derivative="implicit", *, n_iter=None, tol=1e-10, image0=None):
+        checks.check_n_iter("n_iter_cg", n_iter)
+        checks.check_positive("tol_cg", tol)
+        self.problem, self.rule = problem, as_rule(derivative)
+        self.n_iter, self.tol = n_iter, tol
+        self.image0 = starting_image(problem, image0)
+
+    def run_cg(self, operator, start):
+        """Return the `CGResult` of the image from `start`, to the count or the tolerance."""
+        return self.problem.solve(operator, n_iter=self.n_iter, tol=self.tol, start=start)
+
+    def stop(self):
+        """Say where CG ends for what the rule solves: the options of `conjugate_gradient`."""
+        count = self.rule.count(self.n_iter)
+        return {"n_iter": count} if count else {"tol": self.tol}
+
+    def solve(self, operator, right):
+        """Solve AᵀA X = `right`, column by column; return X and the CG iterations done."""
+        result = conjugate_gradient(operator.normal, right, columns=True, **self.stop())
+        return result.x, result.n_iter
+
+    def project(self, operator, start=None):
+        """Return the `Projected` image.
+
+        Parameters
+        ----------
+        operator : FrameOperator
+            From ``problem.operator(w)``.
+        start : torch.Tensor, optional
+            Where CG starts, if it runs to the tolerance and the rule allows it; else, and without
+            it, CG starts at `image0`.
+        """
+        return self.rule.project(self, operator, start)
+
+    def tangents(self, operator, projected):
+        """Return ∂f/∂w as the rule has it, and how many CG iterations it took."""
+        return self.rule.tangents(self, operator, projected)
+
+    def image_derivative(self, operator, projected):
+        """Return ∂f/∂w as the rule has it, shape ``(*m, n_params)``.
+
+        For Kaufman's rule it solves the tangent equations without the term (∂A)ᵀr.
+        """
+        return self.tangents(operator, projected)[0]
+
+    def jacobian(self, operator, projected, df_dw):
+        """Return ∂_w (A f) of all rows from ∂f/∂w, shape ``(n_rows, n_params)``."""
+        return operator.derivative(projected.image) + operator(df_dw)
+
+    def linearize(self, operator, projected):
+        """Return ∂f/∂w, and with it ∂_w (A f) of all rows."""
+        df_dw = self.image_derivative(operator, projected)
+        return df_dw, self.jacobian(operator, projected, df_dw)
+
+
+def starting_image(problem, image0):
+    """Return the image at which CG starts, or None for a black one.
+
+    Parameters
+    ----------
+    problem : SuperResolutionProblem
+    image0 : torch.Tensor or "frame 0" or None
+        An image of shape `domain.m`, or what `enlarged_frame` makes of frame 0.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `image0` is none of these.
+    """
+    if image0 is None:
+        return None
+    if isinstance(image0, str):
+        if image0 != "frame 0":
+            raise ValueError(f'image0 must be an image or "frame 0"; got {image0!r}')
+        return enlarged_frame(problem.frames[0], problem.domain)
+    problem.check_image(image0, "image0")
+    return image0.detach()
+
+
+def projection_jacobian(
+    problem, w, derivative="implicit", *, n_iter_cg=None, tol_cg=1e-10, image0=None
+):
+    r"""Return the Jacobian of :math:`r(w) = A(w) f(w) - b` that `varpro` uses.
+
+    Parameters
+    ----------
+    problem : SuperResolutionProblem
+    w : torch.Tensor
+        Shape ``(n_params,)``.
+    derivative, n_iter_cg, tol_cg, image0
+        As for `varpro`.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape ``(n_rows, n_params)``; the first ``problem.n_data`` rows are those of the data.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `w` does not fit `problem`, and as `Projection`.
+
+    References
+    ----------
+    Paper, equation (8); Golub and Pereyra (1973). Chapter 6.
+    """
+    projection = Projection(problem, derivative, n_iter=n_iter_cg, tol=tol_cg, image0=image0)
+    operator = problem.operator(w)
+    return projection.linearize(operator, projection.project(operator))[1]

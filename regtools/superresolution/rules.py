@@ -1,0 +1,262 @@
+r"""Rules for the derivative of the projection f(w), each a class that does all that is its own.
+
+With :math:`A^T A f = A^T b` the residual :math:`r(w) = A(w) f(w) - b` depends on w twice:
+
+.. math::
+   \partial_w r = D + A\,\partial_w f, \quad D = (\partial_w A) f, \quad
+   A^T A\,\partial_w f = -(\partial_w A)^T r - A^T D .
+
+The rules differ in what they do about the second term. To add one, subclass `Rule` in a file of
+your own and hand an instance to `varpro`. Chapters 6 and 7 compare those that are here.
+"""
+
+import abc
+from dataclasses import dataclass
+from fractions import Fraction
+
+import torch
+
+from ..images import checks
+from ..solvers import CGResult, conjugate_gradient, differentiate_cg
+
+
+@dataclass(frozen=True)
+class Projected:
+    """An image and how CG came to it.
+
+    Attributes
+    ----------
+    image : torch.Tensor
+        Shape `domain.m`.
+    n_iter : int
+        CG iterations that the image took, as the rule splits them.
+    spent : int
+        CG iterations done in all, those included that only found out how many are needed.
+    result : CGResult
+        Of the run that ended with the image.
+    """
+
+    image: torch.Tensor
+    n_iter: int
+    spent: int
+    result: CGResult
+
+
+class Rule(abc.ABC):
+    """One way to differentiate the projection.
+
+    A subclass needs a `label` and `tangents`; the rest has defaults. The methods get a
+    `Projection`, which knows ``problem``, ``n_iter`` (CG iterations of the image, None to run to
+    ``tol``), ``tol`` and ``image0``, and can ``solve`` the tangent equations.
+
+    Attributes
+    ----------
+    label : str
+        For legends.
+    warm_start : bool
+        Whether CG may start at the image that a step predicts, where it runs to a tolerance.
+    one_solve : bool
+        Whether the steps are those of Kaufman's rule, so that a step can be had from one solve of
+        the size of the image.
+    """
+
+    label = ""
+    warm_start = True
+    one_solve = False
+
+    def count(self, n_iter):
+        """Return the CG iterations of the tangent equations, or None: to the tolerance.
+
+        `n_iter` is that of the image, None if it runs to a tolerance.
+        """
+        return n_iter
+
+    def project(self, projection, operator, start=None):
+        """Return the `Projected` image; `start` is the image that a step predicts."""
+        free = projection.n_iter is None and self.warm_start and start is not None
+        result = projection.run_cg(operator, start if free else projection.image0)
+        return Projected(result.x, result.n_iter, result.n_iter, result)
+
+    @abc.abstractmethod
+    def tangents(self, projection, operator, projected):
+        """Return ∂f/∂w, shape ``(*m, n_params)``, and how many CG iterations it took."""
+
+
+@dataclass(frozen=True)
+class NoDerivative(Rule):
+    """Take the image as a constant: ∂f/∂w = 0, the earlier practice that the paper improves on."""
+
+    label = "none"
+
+    def tangents(self, projection, operator, projected):
+        """Return zeros."""
+        image = projected.image
+        return image.new_zeros(*image.shape, projection.problem.n_params), 0
+
+
+@dataclass(frozen=True)
+class _OwnCG(Rule):
+    """A rule that solves a linear system of its own by CG, all parameters as one block."""
+
+    n_iter: int | None = None
+
+    def __post_init__(self):
+        checks.check_n_iter("n_iter", self.n_iter)
+
+    def count(self, n_iter):
+        """Return the rule's own number of iterations, else that of the image."""
+        return self.n_iter or n_iter
+
+
+@dataclass(frozen=True)
+class Kaufman(_OwnCG):
+    """Drop the term with (∂A)ᵀr: the Jacobian is D, projected off the range of A.
+
+    Parameters
+    ----------
+    n_iter : int, optional
+        CG iterations for the projection of D; by default as many as for the image.
+
+    References
+    ----------
+    Kaufman (1975); Golub and Pereyra (2003). Chapter 6.
+    """
+
+    label = "Kaufman"
+    one_solve = True
+
+    def tangents(self, projection, operator, projected):
+        """Return the ∂f/∂w that its Jacobian belongs to."""
+        right = -operator.adjoint(operator.derivative(projected.image))
+        return projection.solve(operator, right)
+
+
+@dataclass(frozen=True)
+class Implicit(_OwnCG):
+    """Solve the tangent equations by their own CG, all parameters as one block.
+
+    Parameters
+    ----------
+    n_iter : int, optional
+        CG iterations; by default as many as for the image.
+
+    References
+    ----------
+    Golub and Pereyra (1973); O'Leary and Rust (2013). Chapters 6 and 7.
+    """
+
+    label = "implicit"
+
+    def tangents(self, projection, operator, projected):
+        """Return ∂f/∂w as exactly as its CG iterations give it."""
+        image = projected.image
+        right = -operator.adjoint(operator.derivative(image))
+        right = right - operator.derivative_adjoint(operator(image) - projection.problem.target)
+        return projection.solve(operator, right)
+
+
+@dataclass(frozen=True)
+class Unrolled(Rule):
+    """Differentiate the CG iterations themselves: all, or a part of them.
+
+    The count is rounded to the nearest whole number, halves to the even one. CG restarts where
+    differentiation begins or ends, as in the published code.
+
+    Parameters
+    ----------
+    last, first : float, optional
+        Fraction between 0 and 1 of the iterations, counted from the end or from the beginning; at
+        most one of the two. Neither means all. With `first`, what the remaining iterations add
+        counts as constant.
+
+    References
+    ----------
+    Paper, section 4.3.1. Chapter 7.
+    """
+
+    warm_start = False
+
+    last: float | None = None
+    first: float | None = None
+
+    def __post_init__(self):
+        for name, value in (("last", self.last), ("first", self.first)):
+            if value is not None and not (checks.is_number(value) and 0 <= value <= 1):
+                raise ValueError(f"{name} must be a fraction between 0 and 1; got {value!r}")
+        if self.last is not None and self.first is not None:
+            raise ValueError(f"give last or first, not both; got {self.last} and {self.first}")
+
+    @property
+    def label(self):
+        """Which iterations are differentiated."""
+        if self.last is None and self.first is None:
+            return "all CG iterations"
+        return f"first {self.first:.0%}" if self.last is None else f"last {self.last:.0%}"
+
+    def counts(self, n_iter):
+        """Return how many of `n_iter` iterations come before, in and after differentiation."""
+        # Of the decimal number: in floating point 0.07 * 150 is above one half, 0.29 * 750 below.
+        if self.first is not None:
+            inside = round(Fraction(str(self.first)) * n_iter)
+            return 0, inside, n_iter - inside
+        inside = n_iter if self.last is None else round(Fraction(str(self.last)) * n_iter)
+        return n_iter - inside, inside, 0
+
+    def whole(self, n_iter):
+        """Say whether CG runs through: differentiated as a whole, or not at all."""
+        return sum(n > 0 for n in self.counts(n_iter)) < 2
+
+    def project(self, projection, operator, start=None):
+        """Return the image; CG restarts where differentiation begins or ends."""
+        n_iter, spent = projection.n_iter, 0
+        if n_iter is None or self.whole(n_iter):
+            whole = super().project(projection, operator)
+            n_iter, spent = whole.n_iter, whole.spent
+            if self.whole(n_iter):
+                return whole
+        # A restart changes the last digits.
+        one, two = (n for n in self.counts(n_iter) if n)
+        right = operator.adjoint(projection.problem.target)
+        begin = conjugate_gradient(operator.normal, right, projection.image0, n_iter=one)
+        result = conjugate_gradient(operator.normal, right, x0=begin.x, n_iter=two)
+        return Projected(result.x, n_iter, spent + begin.n_iter + result.n_iter, result)
+
+    def tangents(self, projection, operator, projected):
+        """Return the derivative of those iterations."""
+        target, n_params = projection.problem.target, projection.problem.n_params
+        before, inside, _ = self.counts(projected.n_iter)
+        right, start, spent = operator.adjoint(target), projection.image0, 0
+        if not inside:
+            return right.new_zeros(*right.shape, n_params), 0
+        if before:
+            begin = conjugate_gradient(operator.normal, right, start, n_iter=before)
+            start, spent = begin.x, begin.n_iter
+        found = differentiate_cg(
+            operator.normal_jvp,
+            right,
+            operator.derivative_adjoint(target),
+            n_iter=inside,
+            x0=start,
+        )
+        return found.dx, spent + found.n_iter
+
+
+RULES = {
+    "none": NoDerivative(),
+    "kaufman": Kaufman(),
+    "implicit": Implicit(),
+    "unrolled": Unrolled(),
+}
+"""The rules that have a name."""
+
+
+def as_rule(derivative):
+    """Return the rule that a name stands for, or the rule itself."""
+    if isinstance(derivative, Rule):
+        return derivative
+    if not isinstance(derivative, str) or derivative not in RULES:
+        raise ValueError(
+            f"derivative must be one of {list(RULES)}, or an Implicit, Kaufman, Unrolled or other "
+            f"Rule; got {derivative!r}"
+        )
+    return RULES[derivative]
