@@ -23,6 +23,10 @@ def adjoint(operator, like):
     -------
     callable
         ``v -> A^T v``.
+
+    References
+    ----------
+    Chapter 2.
     """
     _, pull_back = vjp(operator, like)
     return lambda v: pull_back(v)[0]
@@ -37,6 +41,10 @@ def dot_product_test(operator, adjoint, u, v):
         ``u -> A u`` and ``v -> A^T v``.
     u, v : torch.Tensor
         Test vectors with the shapes of input and output; random ones catch every error.
+
+    References
+    ----------
+    Chapter 2.
     """
     forward, backward = operator(u), adjoint(v)
     gap = (forward * v).sum() - (u * backward).sum()
@@ -78,6 +86,10 @@ def taylor_test(function, w, direction, derivatives, steps=None):
     TaylorTest
         The observed order is the median slope over the steps whose remainder stands well
         above rounding.
+
+    References
+    ----------
+    Chapter 2.
     """
     steps = 2.0 ** -np.arange(20.0) if steps is None else np.asarray(steps, dtype=float)
     start = function(w)

@@ -19,9 +19,10 @@ from tools.notebooks import MACHINE_PATH, MAX_BYTES
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REQUIREMENTS = [
-    Requirement(line)
+    requirement
     for group in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
-    for line in group
+    for requirement in map(Requirement, group)
+    if requirement.name != PROJECT["name"]  # an extra that contains others
 ]
 # Served from anywhere: no package index may be named, only package names.
 REGISTRY_HOST = re.compile(

@@ -679,12 +679,12 @@ CONSTANT = torch.stack([FRAMES[0], torch.full_like(FRAMES[0], 7.0)])
 )
 def test_bad_input_to_register_frames_is_named(frames, error, words):
     with pytest.raises(error, match=words):
-        register_frames(frames, DOMAIN).w
+        register_frames(frames, DOMAIN)
 
 
 def test_bad_box_for_register_frames_is_named():
     with pytest.raises(TypeError, match="domain must be a Domain; got tuple"):
-        register_frames(FRAMES, (0, 1)).w
+        register_frames(FRAMES, (0, 1))
 
 
 def test_repr_says_what_it_is():

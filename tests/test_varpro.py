@@ -27,6 +27,7 @@ from regtools.superresolution import (
     varpro,
 )
 from regtools.superresolution import reduced as module
+from regtools.superresolution._tasks import OneSolve, Step, WithJacobian
 
 PROBLEM = small_problem()
 W0 = start(PROBLEM)
@@ -278,7 +279,7 @@ def iterations(monkeypatch):
 
         return wrapper
 
-    for name in ("rules", "projection", "problem", "reduced"):
+    for name in ("rules", "projection", "problem", "_tasks"):
         place = f"regtools.superresolution.{name}.conjugate_gradient"
         monkeypatch.setattr(place, counted(conjugate_gradient))
     place = "regtools.superresolution.rules.differentiate_cg"
@@ -376,9 +377,6 @@ def test_tolerance_of_the_projections_may_follow_the_run():
 # --- Kaufman's step by one solve -------------------------------------------------------
 
 
-ONE_SOLVE = module._OneSolve
-
-
 @dataclass
 class At:
     """A way to compute steps, at one point."""
@@ -402,7 +400,7 @@ class At:
 def models(problem, w, tol=1e-13):
     """Both ways to compute Kaufman's step, at one point."""
     settings = {"derivative": "kaufman", "n_iter": None, "image0": None}
-    tasks = [kind(problem, "stacked", tol, settings) for kind in (module._WithJacobian, ONE_SOLVE)]
+    tasks = [kind(problem, "stacked", tol, settings) for kind in (WithJacobian, OneSolve)]
     point = tasks[0].point(w, tasks[0].projection(None))
     return [At(task, point, task.model(point)) for task in tasks]
 
@@ -466,18 +464,18 @@ def watch(monkeypatch, name, used):
 
 def test_many_parameters_take_the_one_solve(monkeypatch, scipys):
     used = []
-    for name in ("_OneSolve", "_WithJacobian"):
+    for name in ("OneSolve", "WithJacobian"):
         watch(monkeypatch, name, used)
     few = varpro(PROBLEM, W0, "kaufman")
-    assert set(used) == {"_WithJacobian"}
+    assert set(used) == {"WithJacobian"}
     monkeypatch.setattr(module, "MANY_PARAMETERS", 12)
     for rule, options in [("implicit", {}), ("none", {}), ("kaufman", {"rows": "data"})]:
         used.clear()
         varpro(PROBLEM, W0, rule, max_iter=1, **options)
-        assert set(used) == {"_WithJacobian"}
+        assert set(used) == {"WithJacobian"}
     used.clear()
     many = varpro(PROBLEM, W0, "kaufman")
-    assert set(used) == {"_OneSolve"}
+    assert set(used) == {"OneSolve"}
     assert few.success and many.success
     assert many.loss == pytest.approx(few.loss, rel=1e-7)
     assert many.loss == pytest.approx(2 * scipys.cost, rel=1e-7)
@@ -486,9 +484,9 @@ def test_many_parameters_take_the_one_solve(monkeypatch, scipys):
 
 def test_six_moving_frames_are_many(monkeypatch):
     problem, used = small_problem(q=6), []
-    watch(monkeypatch, "_OneSolve", used)
+    watch(monkeypatch, "OneSolve", used)
     varpro(problem, start(problem), "kaufman", max_iter=1)
-    assert problem.n_params == 36 and used == ["_OneSolve"]
+    assert problem.n_params == 36 and used == ["OneSolve"]
     implicit, kaufman = (varpro(problem, start(problem), d, max_iter=6) for d in EXACT)
     assert kaufman.loss == pytest.approx(implicit.loss, rel=1e-2)
     assert kaufman.loss < 0.8 * kaufman.history[0].loss
@@ -616,16 +614,16 @@ def test_a_frame_outside_the_box_is_named(fix_first, frame):
 
 @pytest.mark.parametrize("wrong", [1e3, math.nan, math.inf])
 def test_a_step_out_of_the_box_or_to_nowhere_is_refused(monkeypatch, wrong):
-    step = module._WithJacobian.step
+    step = WithJacobian.step
     calls = itertools.count()
 
     def sometimes_wrong(self, point, model, gamma):
         right = step(self, point, model, gamma)
         shift = torch.zeros(12).double()
         shift[4] = wrong if next(calls) % 2 == 0 else 0.0
-        return module._Step(right.dw + shift, right.image, right.predicted)
+        return Step(right.dw + shift, right.image, right.predicted)
 
-    monkeypatch.setattr(module._WithJacobian, "step", sometimes_wrong)
+    monkeypatch.setattr(WithJacobian, "step", sometimes_wrong)
     result = varpro(PROBLEM, W0, max_iter=3)
     assert result.n_iter == 3 and result.n_evaluations == 4 and next(calls) == 6
     assert all((PROBLEM.overlap(state.w) > 0.5).all() for state in result.history)

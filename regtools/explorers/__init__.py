@@ -1,5 +1,15 @@
 """Pictures and explorers of the book: plotting, the widget, one module of explorers a chapter."""
 
+try:
+    import ipywidgets  # noqa: F401
+    import matplotlib  # noqa: F401
+    import PIL  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"regtools.explorers needs {error.name}; install what it draws with by "
+        'pip install "regtools[explorers]"'
+    ) from error
+
 from .derivatives import taylor_explorer
 from .explorer import Control, Explorer, Panel
 from .gauss_newton import compare_predictions, hessian_explorer, relative_spectrum

@@ -7,6 +7,7 @@ becomes ``picture[::-1].T``.  The paper's pair keeps the paper's orientation, se
 """
 
 import hashlib
+import importlib
 import operator
 import os
 from dataclasses import dataclass
@@ -152,7 +153,7 @@ def load(name, m=None):
     References
     ----------
     Real images: the wheel of scikit-image, docstrings in ``skimage.data``.  ``hands``: the FAIR
-    toolbox, from Y. Amit, SIAM J. Sci. Comput. 15 (1994); paper, section 3.1.
+    toolbox, from Y. Amit, SIAM J. Sci. Comput. 15 (1994); paper, section 3.1. Chapters 1 and 5.
     """
     if name not in DATASETS:
         raise ValueError(f"name must be one of {', '.join(DATASETS)}; got {name!r}")
@@ -189,7 +190,7 @@ def random_maps(domain, seeds, scales=(0.95, 1.3), angles=(0.0, 45.0)):
 
     References
     ----------
-    Paper, section 4.3, with seeds 2, 3, 4.
+    Paper, section 4.3, with seeds 2, 3, 4. Chapter 5.
     """
     if domain.dim != 2:
         raise ValueError(f"domain must have 2 axes; got {domain.dim}")
@@ -241,17 +242,26 @@ def _load_phantom(m):
     )
 
 
-def _load_real(name, m):
-    import skimage.color
-    import skimage.data
-    import skimage.transform
+def _imported(name):
+    """Import what only some data need."""
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'load needs {name} for this name; install it with pip install "regtools[data]"'
+        ) from error
 
+
+def _load_real(name, m):
+    color, skimage_data, transform = (
+        _imported(f"skimage.{name}") for name in ("color", "data", "transform")
+    )
     function, (width, height), default_m, credit, licence = _REAL[name]
     m = m or default_m
-    picture = getattr(skimage.data, function)()
+    picture = getattr(skimage_data, function)()
     if picture.ndim == 3:
-        picture = 255 * skimage.color.rgb2gray(picture)  # in: 0..255, out: 0..1
-    picture = skimage.transform.resize(
+        picture = 255 * color.rgb2gray(picture)  # in: 0..255, out: 0..1
+    picture = transform.resize(
         picture.astype(np.float64), m[::-1], anti_aliasing=True, preserve_range=True
     )
     return Image(
@@ -264,11 +274,9 @@ def _load_real(name, m):
 
 
 def _load_hands(m):
-    import PIL.Image
-
-    data = {}
+    pillow, data = _imported("PIL.Image"), {}
     for file in _HANDS_SHA256:
-        with PIL.Image.open(_hands_path(file)) as picture:
+        with pillow.open(_hands_path(file)) as picture:
             data[file] = np.asarray(picture.resize(m)).T  # Pillow takes (width, height)
     # The paper's orientation: the second flip turns the template by a further 180 degrees.
     return Pair(
@@ -305,8 +313,7 @@ def _hands_path(file):
 
 
 def _download(file, expected):
-    import pooch
-
+    pooch = _imported("pooch")
     try:
         return pooch.retrieve(
             _HANDS_URL + file, f"sha256:{expected}", fname=file, path=pooch.os_cache("regtools")

@@ -34,7 +34,7 @@ class Domain:
 
     References
     ----------
-    Modersitzki, *FAIR* (SIAM, 2009), section 2.1; paper, section 2.1.
+    Modersitzki, *FAIR* (SIAM, 2009), section 2.1; paper, section 2.1. Chapter 1.
     """
 
     omega: tuple[float, ...]

@@ -63,7 +63,7 @@ class SplineImage:
 
     References
     ----------
-    Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), sections 3.4 and 3.6.
+    Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), sections 3.4 and 3.6. Chapter 1.
     """
 
     def __init__(self, data, domain):

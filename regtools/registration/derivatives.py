@@ -64,7 +64,7 @@ def second_order_model(problem, w, theta, exact=True):
 
     References
     ----------
-    Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2).
+    Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
     """
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
     value, slope, second = _split(problem.template.taylor(y, theta, 2 if exact else 1))
@@ -89,7 +89,12 @@ def second_order_model(problem, w, theta, exact=True):
 
 
 def gradient(problem, w, theta):
-    """Return ∇_w J, shape ``(p,)``: one reverse pass through the transformation."""
+    """Return ∇_w J, shape ``(p,)``: one reverse pass through the transformation.
+
+    References
+    ----------
+    Chapter 2.
+    """
     y = problem.transform(w, problem.points)
     value, slope, _ = _split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
@@ -99,17 +104,32 @@ def gradient(problem, w, theta):
 
 
 def jacobian(problem, w, theta):
-    """Return ∂r/∂w, shape ``(n, p)``."""
+    """Return ∂r/∂w, shape ``(n, p)``.
+
+    References
+    ----------
+    Chapter 2.
+    """
     return second_order_model(problem, w, theta, exact=False).jacobian
 
 
 def hessian(problem, w, theta):
-    """Return the exact Hessian ∇²_w J, shape ``(p, p)``."""
+    """Return the exact Hessian ∇²_w J, shape ``(p, p)``.
+
+    References
+    ----------
+    Chapters 2 and 4.
+    """
     return second_order_model(problem, w, theta).hessian
 
 
 def gauss_newton_hessian(problem, w, theta):
-    """Return 2 JᵀJ plus the Hessian of the regulariser, shape ``(p, p)``."""
+    """Return 2 JᵀJ plus the Hessian of the regulariser, shape ``(p, p)``.
+
+    References
+    ----------
+    Chapter 4.
+    """
     return second_order_model(problem, w, theta, exact=False).gauss_newton
 
 
@@ -121,7 +141,7 @@ def mixed_derivative(problem, w, theta):
 
     References
     ----------
-    Paper, section 3.2: the right-hand side of dw/dθ.
+    Paper, section 3.2: the right-hand side of dw/dθ. Chapter 3.
     """
     y = problem.transform(w, problem.points)
     value, slope, _ = _split(problem.template.taylor(y, theta, 1))

@@ -52,7 +52,7 @@ class State:
     gradient_norm: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Result(SolverResult):
     """The end of a minimisation.
 

@@ -67,7 +67,7 @@ class Step:
     result: Result = field(repr=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class PathResult(SolverResult):
     """The path over all scales, and how it ended.
 

@@ -14,6 +14,10 @@ class Tikhonov:
     ----------
     reference : torch.Tensor
         Shape ``(n_params,)``, usually ``transform.identity()``.
+
+    References
+    ----------
+    Chapter 3.
     """
 
     def __init__(self, reference):
@@ -90,6 +94,9 @@ class RegistrationProblem:
         self.points = self.domain.cell_centers(reference.data.dtype, reference.data.device)
         self.weight = math.sqrt(self.domain.cell_volume)
         self._kept = None
+
+    def __repr__(self):
+        return f"RegistrationProblem({self.transform} on {self.domain}, lam={self.lam:g})"
 
     def residual(self, w, theta):
         """Return the residual, shape ``(n,)`` in C order of the cells, grey value × √volume.

@@ -11,7 +11,14 @@ class Transform:
 
     The methods here use automatic differentiation and serve any map. A map that knows a
     shorter way overrides them.
+
+    References
+    ----------
+    Chapter 2.
     """
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.dim})"
 
     def local(self, w, x):
         """Return y, ∂y/∂w and a function ``weights -> curvature``, which may share work."""
@@ -54,7 +61,7 @@ class Affine(Transform):
 
     References
     ----------
-    Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), section 4.2.
+    Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), section 4.2. Chapters 2 and 3.
     """
 
     def __init__(self, dim):
@@ -125,7 +132,7 @@ class NeuralODE(Transform):
 
     References
     ----------
-    Paper, section 2.2 and Table 1 (time points t = 0, 1/9, …, 1).
+    Paper, section 2.2 and Table 1 (time points t = 0, 1/9, …, 1). Chapter 2.
     """
 
     STEPS = 9

@@ -23,7 +23,7 @@ ADVICE = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CGResult(SolverResult):
     """What `conjugate_gradient` returns.
 
@@ -47,7 +47,7 @@ class CGResult(SolverResult):
     tolerance: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class DifferentiatedCG(SolverResult):
     """What `differentiate_cg` returns.
 
@@ -101,7 +101,7 @@ def conjugate_gradient(A, b, x0=None, *, n_iter=None, tol=None, columns=False):
     References
     ----------
     Hestenes and Stiefel (1952); Nocedal and Wright, *Numerical Optimization* (2006), algorithm
-    5.2.
+    5.2. Chapter 7.
     """
     apply, n_iter, tol, exactly = _check(A, b, x0, n_iter, tol, columns)
     axes = tuple(range(b.ndim - columns))
@@ -164,7 +164,7 @@ def differentiate_cg(jvp, b, db, *, n_iter, x0=None, skip=0, frozen=False):
 
     References
     ----------
-    Gratton, Titley-Peloquin, Toint and Tshimanga (2014); Christianson (2018).
+    Gratton, Titley-Peloquin, Toint and Tshimanga (2014); Christianson (2018). Chapters 6 and 7.
     """
     axes = tuple(range(b.ndim))
     X = torch.zeros_like(torch.cat([b[..., None], db], dim=-1))

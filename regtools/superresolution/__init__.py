@@ -4,7 +4,8 @@ from .frames import FramesResult, enlarged_frame, register_frames, simulate_fram
 from .operator import FrameLayout, FrameOperator
 from .problem import SuperResolutionProblem
 from .projection import Projection, projection_jacobian
-from .reduced import VarProResult, VarProState, joint_gauss_newton, varpro
+from .reduced import joint_gauss_newton, varpro
+from .results import VarProResult, VarProState
 from .rules import RULES, Implicit, Kaufman, NoDerivative, Projected, Rule, Unrolled
 
 __all__ = [

@@ -101,14 +101,14 @@ def enlarged_frame(frame, domain, theta=1e-2):
 
     References
     ----------
-    What the published experiments of section 4.3 start their projections from.
+    What the published experiments of section 4.3 start their projections from. Chapter 8.
     """
     coarse = Domain(domain.omega, tuple(frame.shape))
     points = domain.cell_centers(frame.dtype, frame.device)
     return SplineImage(frame, coarse)(points, theta).reshape(domain.m)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FramesResult(SolverResult):
     """What `register_frames` returns.
 

@@ -58,7 +58,7 @@ class SuperResolutionProblem:
 
     References
     ----------
-    Paper, equations (6) and (7), with L divided by h; Chung, Haber and Nagy (2006).
+    Paper, equations (6) and (7), with L divided by h; Chung, Haber and Nagy (2006). Chapter 5.
     """
 
     def __init__(self, frames, domain, factor, lam, fix_first=True):

@@ -6,23 +6,14 @@ derivative of the projection, see `regtools.superresolution.rules`. Chapters 5 t
 """
 
 import math
-from dataclasses import dataclass, replace
-
-import torch
 
 from ..images import checks
-from ..solvers import (
-    FREE,
-    LeastSquares,
-    SolverResult,
-    Status,
-    Work,
-    conjugate_gradient,
-    gradient_message,
-    minimise_damped,
-)
+from ..solvers import Status, gradient_message, minimise_damped
+from ._tasks import Joint, OneSolve, WithJacobian
 from .problem import check_rows
-from .projection import Projection, starting_image
+from .projection import starting_image
+from .results import VarProResult
+from .rules import as_rule
 
 ADVICE = {
     Status.CONVERGED: "The gradient is below its tolerance.",
@@ -42,75 +33,6 @@ ADVICE = {
 }
 MANY_PARAMETERS = 32
 """From here on Kaufman's step is computed by one solve instead of one for each parameter."""
-
-
-@dataclass(frozen=True)
-class VarProState:
-    """What `varpro` tells its callback after each accepted iterate.
-
-    Attributes
-    ----------
-    iteration : int
-        Accepted steps so far.
-    w : torch.Tensor
-        Shape ``(n_params,)``.
-    loss : float
-        Sum of squares of the rows that are minimised, with the image as it was computed.
-    gradient_norm : float
-        Of 2 Jᵀr, with the Jacobian of the rule: the gradient itself where the rule is exact. Where
-        one solve makes a step (Kaufman, 32 parameters or more) of 2 Dᵀr, which for an accurate
-        image is the same.
-    damping : float
-        γ of the step that led here, relative to what `damping` of `varpro` is, at the start; NaN
-        at the start itself.
-    n_iter_cg : int
-        CG iterations spent so far, for images, tangents and steps, refused trials included. A
-        block of right-hand sides counts once, although it costs more than a single one.
-    n_evaluations : int
-        Projections computed so far.
-    """
-
-    iteration: int
-    w: torch.Tensor
-    loss: float
-    gradient_norm: float
-    damping: float
-    n_iter_cg: int
-    n_evaluations: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class VarProResult(SolverResult):
-    """The end of `varpro` or `joint_gauss_newton`.
-
-    Attributes
-    ----------
-    w : torch.Tensor
-        Best maps found, shape ``(n_params,)``.
-    image : torch.Tensor
-        The image for these maps, from an accurate solve, shape `domain.m`.
-    loss, gradient_norm : float
-        At `w`, as in the history.
-    n_evaluations : int
-        Projections computed.
-    n_iter_cg : int
-        CG iterations spent in all, counted as in the history; those of the accurate solve at the
-        end included.
-    gradient_tolerance : float
-        The right-hand side of the gradient test.
-    history : tuple of VarProState
-        Start and every accepted iterate.
-    success, status, message, n_iter
-        See `SolverResult`.
-    """
-
-    w: torch.Tensor
-    image: torch.Tensor
-    loss: float
-    gradient_norm: float
-    n_evaluations: int
-    n_iter_cg: int
-    gradient_tolerance: float
 
 
 def varpro(
@@ -182,11 +104,10 @@ def varpro(
     check_rows(rows)
     image0 = starting_image(problem, image0)
     settings = {"derivative": derivative, "n_iter": n_iter_cg, "image0": image0}
-    first = _projection(problem, tol_cg, None, settings)
-    if first.rule.one_solve and rows == "stacked" and problem.n_params >= MANY_PARAMETERS:
-        task = _OneSolve(problem, rows, tol_cg, settings)
-    else:
-        task = _WithJacobian(problem, rows, tol_cg, settings)
+    many = problem.n_params >= MANY_PARAMETERS
+    one_solve = as_rule(derivative).one_solve and rows == "stacked" and many
+    kind = OneSolve if one_solve else WithJacobian
+    task = kind(problem, rows, tol_cg, settings)
     return _minimise(task, w0, None, gtol, max_iter, damping, callback)
 
 
@@ -224,7 +145,7 @@ def joint_gauss_newton(
     """
     image0 = starting_image(problem, image0)
     settings = {"derivative": "kaufman", "n_iter": None, "image0": image0}
-    task = _Joint(problem, "stacked", tol_cg, settings)
+    task = Joint(problem, "stacked", tol_cg, settings)
     return _minimise(task, w0, image0, gtol, max_iter, damping, callback)
 
 
@@ -266,225 +187,3 @@ def _result(task, run):
         n_iter_cg=run.work.n_iter_cg + final.n_iter,
         gradient_tolerance=run.tolerance,
     )
-
-
-def _projection(problem, tol, state, settings):
-    """The projection to use after a state: its tolerance may depend on it."""
-    return Projection(problem, tol=tol(state) if callable(tol) else tol, **settings)
-
-
-@dataclass(frozen=True)
-class _Point:
-    """What is known at one w: the operator, the image, the rows and their sum of squares."""
-
-    w: torch.Tensor
-    projection: Projection
-    operator: object
-    image: torch.Tensor
-    projected: object  # None where the image is a variable
-    all_rows: torch.Tensor
-    residual: torch.Tensor  # the rows that are squared
-    loss: float
-    work: Work
-
-
-@dataclass(frozen=True)
-class _Step:
-    """A damped step: the change of w, the image it predicts, the decrease it promises."""
-
-    dw: torch.Tensor
-    image: torch.Tensor
-    predicted: float
-    work: Work = FREE
-
-
-class _Task(LeastSquares):
-    """The reduced objective; subclasses say how a step is found."""
-
-    def __init__(self, problem, rows, tol, settings):
-        self.problem, self.tol, self.settings = problem, tol, settings
-        self.n_used = problem.n_rows if rows == "stacked" else problem.n_data
-        self.lost = []
-
-    def projection(self, state):
-        return _projection(self.problem, self.tol, state, self.settings)
-
-    def point(self, w, projection, image=None, project=True):
-        """The point at w, its image computed from `image` where the rule allows that."""
-        operator, projected, work = self.problem.operator(w), None, Work()
-        if project:
-            projected = projection.project(operator, image)
-            image, work = projected.image, Work(1, projected.spent)
-        return self._with_rows(w, projection, operator, image, projected, work)
-
-    def _with_rows(self, w, projection, operator, image, projected, work):
-        all_rows = operator(image) - self.problem.target
-        residual = all_rows[: self.n_used]
-        loss = float(residual.square().sum())
-        return _Point(w, projection, operator, image, projected, all_rows, residual, loss, work)
-
-    def hopeless(self, point, model):
-        return Status.NO_OVERLAP if self.lost else None
-
-    def negligible(self, point, step):
-        return _tiny(step.dw, point.w)
-
-    def trial(self, point, step):
-        """The point after a step, unless a frame has left the box."""
-        w = point.w + step.dw
-        if not torch.isfinite(w).all() or bool((self.problem.overlap(w) == 0).any()):
-            return None
-        return self.point(w, point.projection, step.image)
-
-    def refined(self, point, state):
-        """The point projected again, if the tolerance has become smaller."""
-        projection = self.projection(state)
-        if projection.n_iter is not None or projection.tol >= point.projection.tol:
-            return None
-        projected = projection.project(point.operator, point.image)
-        work = Work(1, projected.spent)
-        return self._with_rows(
-            point.w, projection, point.operator, projected.image, projected, work
-        )
-
-    def state(self, iteration, point, model, damping, work):
-        return VarProState(
-            iteration=iteration,
-            w=point.w,
-            loss=point.loss,
-            gradient_norm=model.gradient_norm,
-            damping=damping,
-            n_iter_cg=work.n_iter_cg,
-            n_evaluations=work.n_evaluations,
-        )
-
-
-def _tiny(change, value):
-    return float(change.norm()) <= 1e-12 * (1 + float(value.norm()))
-
-
-@dataclass(frozen=True)
-class _JacobianModel:
-    """∂f/∂w, the Jacobian, and what steps are solved with."""
-
-    df_dw: torch.Tensor
-    jacobian: torch.Tensor
-    matrix: torch.Tensor
-    half_gradient: torch.Tensor
-    work: Work
-
-    @property
-    def gradient_norm(self):
-        return float(2 * self.half_gradient.norm())
-
-    @property
-    def scale(self):
-        return float(self.matrix.diagonal().max())
-
-
-class _WithJacobian(_Task):
-    """Steps from the Jacobian itself."""
-
-    def model(self, point):
-        found = point.operator, point.projected
-        df_dw, n_iter_cg = point.projection.tangents(*found)
-        jacobian = point.projection.jacobian(*found, df_dw)[: self.n_used]
-        return _JacobianModel(
-            df_dw,
-            jacobian,
-            jacobian.T @ jacobian,
-            jacobian.T @ point.residual,
-            Work(n_iter_cg=n_iter_cg),
-        )
-
-    def step(self, point, model, gamma):
-        eye = torch.eye(len(model.matrix), dtype=model.matrix.dtype, device=model.matrix.device)
-        dw = torch.linalg.solve(model.matrix + gamma * eye, -model.half_gradient)
-        expected = point.residual + model.jacobian @ dw
-        image = point.image + model.df_dw @ dw
-        return _Step(dw, image, point.loss - float(expected.square().sum()))
-
-
-@dataclass(frozen=True)
-class _CompactModel:
-    """The entries of D that are not zero, one block a frame, and the square of each block."""
-
-    compact: torch.Tensor
-    square: torch.Tensor
-    gradient_norm: float
-    work: Work = FREE
-
-    @property
-    def scale(self):
-        return float(self.square.diagonal(dim1=1, dim2=2).max())
-
-    def transposed(self, moving):
-        """Dᵀ of the rows of the moving frames, one line a frame."""
-        own = moving.reshape(len(self.compact), -1, 1)
-        return (self.compact.mT @ own)[..., 0]
-
-
-class _OneSolve(_Task):
-    r"""Kaufman's steps, each from one solve of the size of the image.
-
-    The step minimises ‖D δw + A δf + r‖² + γ ‖δw‖². For a given δf the best δw costs one small
-    solve for each frame, as D couples no two frames. What remains is a system for δf alone,
-    :math:`A^T Q A\,\delta f = -A^T Q r` with :math:`Q = I - D (D^T D + \gamma I)^{-1} D^T`.
-    """
-
-    def __init__(self, *arguments):
-        super().__init__(*arguments)
-        still, moving, _ = self.problem.row_sizes
-        self.moving = slice(still, still + moving)
-
-    def model(self, point):
-        compact = point.operator.compact_derivative(point.image)
-        model = _CompactModel(compact, compact.mT @ compact, math.nan)
-        half = model.transposed(point.all_rows[self.moving])
-        norm = float(2 * (half.square().sum() + self.image_gradient(point)).sqrt())
-        return replace(model, gradient_norm=norm)
-
-    def image_gradient(self, point):
-        """Square of half the gradient in the image: it vanishes at the best image."""
-        return 0.0
-
-    def step(self, point, model, gamma):
-        operator, square = point.operator, model.square
-        eye = torch.eye(square.shape[1], dtype=square.dtype, device=square.device)
-        damped = square + gamma * eye
-
-        def best(rows):
-            """The δw that makes ‖D δw + rows‖² + γ ‖δw‖² least, one line a frame."""
-            right = model.transposed(rows[self.moving])[..., None]
-            return -torch.linalg.solve(damped, right)[..., 0]
-
-        def reduced(rows, dw):
-            """The rows and D δw."""
-            rows = rows.clone()
-            rows[self.moving] += (model.compact @ dw[..., None]).flatten()
-            return rows
-
-        def normal(df):
-            rows = operator(df)
-            return operator.adjoint(reduced(rows, best(rows)))
-
-        right = -operator.adjoint(reduced(point.all_rows, best(point.all_rows)))
-        answer = conjugate_gradient(normal, right, **point.projection.stop())
-        there = point.all_rows + operator(answer.x)
-        dw = best(there)
-        decrease = float(point.all_rows.square().sum() - reduced(there, dw).square().sum())
-        work = Work(n_iter_cg=answer.n_iter)
-        return _Step(dw.flatten(), point.image + answer.x, decrease, work)
-
-
-class _Joint(_OneSolve):
-    """The same steps with the image as a variable, moved and not solved for again."""
-
-    def image_gradient(self, point):
-        return point.operator.adjoint(point.all_rows).square().sum()
-
-    def negligible(self, point, step):
-        return _tiny(step.dw, point.w) and _tiny(step.image - point.image, point.image)
-
-    def point(self, w, projection, image=None, project=False):
-        return super().point(w, projection, image, project)

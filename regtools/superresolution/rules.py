@@ -58,6 +58,10 @@ class Rule(abc.ABC):
     one_solve : bool
         Whether the steps are those of Kaufman's rule, so that a step can be had from one solve of
         the size of the image.
+
+    References
+    ----------
+    Chapter 6.
     """
 
     label = ""
@@ -84,7 +88,12 @@ class Rule(abc.ABC):
 
 @dataclass(frozen=True)
 class NoDerivative(Rule):
-    """Take the image as a constant: ∂f/∂w = 0, the earlier practice that the paper improves on."""
+    """Take the image as a constant: ∂f/∂w = 0, the earlier practice that the paper improves on.
+
+    References
+    ----------
+    Chapter 6.
+    """
 
     label = "none"
 

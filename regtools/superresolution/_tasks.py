@@ -1,0 +1,229 @@
+"""The objectives of `varpro` and `joint_gauss_newton` as `minimise_damped` sees them."""
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..solvers import FREE, LeastSquares, Status, Work, conjugate_gradient
+from .projection import Projection
+from .results import VarProState
+
+
+@dataclass(frozen=True)
+class Point:
+    """What is known at one w: the operator, the image, the rows and their sum of squares."""
+
+    w: torch.Tensor
+    projection: Projection
+    operator: object
+    image: torch.Tensor
+    projected: object  # None where the image is a variable
+    all_rows: torch.Tensor
+    residual: torch.Tensor  # the rows that are squared
+    loss: float
+    work: Work
+
+
+@dataclass(frozen=True)
+class Step:
+    """A damped step: the change of w, the image it predicts, the decrease it promises."""
+
+    dw: torch.Tensor
+    image: torch.Tensor
+    predicted: float
+    work: Work = FREE
+
+
+class Task(LeastSquares):
+    """The reduced objective; subclasses say how a step is found."""
+
+    def __init__(self, problem, rows, tol, settings):
+        self.problem, self.tol, self.settings = problem, tol, settings
+        self.n_used = problem.n_rows if rows == "stacked" else problem.n_data
+        self.lost = []
+
+    def projection(self, state):
+        """The projection to use after a state: its tolerance may depend on it."""
+        tol = self.tol(state) if callable(self.tol) else self.tol
+        return Projection(self.problem, tol=tol, **self.settings)
+
+    def point(self, w, projection, image=None, project=True):
+        """The point at w, its image computed from `image` where the rule allows that."""
+        operator, projected, work = self.problem.operator(w), None, Work()
+        if project:
+            projected = projection.project(operator, image)
+            image, work = projected.image, Work(1, projected.spent)
+        return self._with_rows(w, projection, operator, image, projected, work)
+
+    def _with_rows(self, w, projection, operator, image, projected, work):
+        all_rows = operator(image) - self.problem.target
+        residual = all_rows[: self.n_used]
+        loss = float(residual.square().sum())
+        return Point(w, projection, operator, image, projected, all_rows, residual, loss, work)
+
+    def hopeless(self, point, model):
+        return Status.NO_OVERLAP if self.lost else None
+
+    def negligible(self, point, step):
+        return _tiny(step.dw, point.w)
+
+    def trial(self, point, step):
+        """The point after a step, unless a frame has left the box."""
+        w = point.w + step.dw
+        if not torch.isfinite(w).all() or bool((self.problem.overlap(w) == 0).any()):
+            return None
+        return self.point(w, point.projection, step.image)
+
+    def refined(self, point, state):
+        """The point projected again, if the tolerance has become smaller."""
+        projection = self.projection(state)
+        if projection.n_iter is not None or projection.tol >= point.projection.tol:
+            return None
+        projected = projection.project(point.operator, point.image)
+        work = Work(1, projected.spent)
+        return self._with_rows(
+            point.w, projection, point.operator, projected.image, projected, work
+        )
+
+    def state(self, iteration, point, model, damping, work):
+        return VarProState(
+            iteration=iteration,
+            w=point.w,
+            loss=point.loss,
+            gradient_norm=model.gradient_norm,
+            damping=damping,
+            n_iter_cg=work.n_iter_cg,
+            n_evaluations=work.n_evaluations,
+        )
+
+
+def _tiny(change, value):
+    return float(change.norm()) <= 1e-12 * (1 + float(value.norm()))
+
+
+@dataclass(frozen=True)
+class JacobianModel:
+    """∂f/∂w, the Jacobian, and what steps are solved with."""
+
+    df_dw: torch.Tensor
+    jacobian: torch.Tensor
+    matrix: torch.Tensor
+    half_gradient: torch.Tensor
+    work: Work
+
+    @property
+    def gradient_norm(self):
+        return float(2 * self.half_gradient.norm())
+
+    @property
+    def scale(self):
+        return float(self.matrix.diagonal().max())
+
+
+class WithJacobian(Task):
+    """Steps from the Jacobian itself."""
+
+    def model(self, point):
+        found = point.operator, point.projected
+        df_dw, n_iter_cg = point.projection.tangents(*found)
+        jacobian = point.projection.jacobian(*found, df_dw)[: self.n_used]
+        return JacobianModel(
+            df_dw,
+            jacobian,
+            jacobian.T @ jacobian,
+            jacobian.T @ point.residual,
+            Work(n_iter_cg=n_iter_cg),
+        )
+
+    def step(self, point, model, gamma):
+        eye = torch.eye(len(model.matrix), dtype=model.matrix.dtype, device=model.matrix.device)
+        dw = torch.linalg.solve(model.matrix + gamma * eye, -model.half_gradient)
+        expected = point.residual + model.jacobian @ dw
+        image = point.image + model.df_dw @ dw
+        return Step(dw, image, point.loss - float(expected.square().sum()))
+
+
+@dataclass(frozen=True)
+class CompactModel:
+    """The entries of D that are not zero, one block a frame, and the square of each block."""
+
+    compact: torch.Tensor
+    square: torch.Tensor
+    gradient_norm: float
+    work: Work = FREE
+
+    @property
+    def scale(self):
+        return float(self.square.diagonal(dim1=1, dim2=2).max())
+
+    def transposed(self, moving):
+        """Dᵀ of the rows of the moving frames, one line a frame."""
+        own = moving.reshape(len(self.compact), -1, 1)
+        return (self.compact.mT @ own)[..., 0]
+
+
+class OneSolve(Task):
+    r"""Kaufman's steps, each from one solve of the size of the image.
+
+    The step minimises ‖D δw + A δf + r‖² + γ ‖δw‖². For a given δf the best δw costs one small
+    solve for each frame, as D couples no two frames. What remains is a system for δf alone,
+    :math:`A^T Q A\,\delta f = -A^T Q r` with :math:`Q = I - D (D^T D + \gamma I)^{-1} D^T`.
+    """
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        still, moving, _ = self.problem.row_sizes
+        self.moving = slice(still, still + moving)
+
+    def model(self, point):
+        compact = point.operator.compact_derivative(point.image)
+        model = CompactModel(compact, compact.mT @ compact, math.nan)
+        half = model.transposed(point.all_rows[self.moving])
+        norm = float(2 * (half.square().sum() + self.image_gradient(point)).sqrt())
+        return replace(model, gradient_norm=norm)
+
+    def image_gradient(self, point):
+        """Square of half the gradient in the image: it vanishes at the best image."""
+        return 0.0
+
+    def step(self, point, model, gamma):
+        operator, square = point.operator, model.square
+        eye = torch.eye(square.shape[1], dtype=square.dtype, device=square.device)
+        damped = square + gamma * eye
+
+        def best(rows):
+            """The δw that makes ‖D δw + rows‖² + γ ‖δw‖² least, one line a frame."""
+            right = model.transposed(rows[self.moving])[..., None]
+            return -torch.linalg.solve(damped, right)[..., 0]
+
+        def reduced(rows, dw):
+            """The rows and D δw."""
+            rows = rows.clone()
+            rows[self.moving] += (model.compact @ dw[..., None]).flatten()
+            return rows
+
+        def normal(df):
+            rows = operator(df)
+            return operator.adjoint(reduced(rows, best(rows)))
+
+        right = -operator.adjoint(reduced(point.all_rows, best(point.all_rows)))
+        answer = conjugate_gradient(normal, right, **point.projection.stop())
+        there = point.all_rows + operator(answer.x)
+        dw = best(there)
+        decrease = float(point.all_rows.square().sum() - reduced(there, dw).square().sum())
+        work = Work(n_iter_cg=answer.n_iter)
+        return Step(dw.flatten(), point.image + answer.x, decrease, work)
+
+
+class Joint(OneSolve):
+    """The same steps with the image as a variable, moved and not solved for again."""
+
+    def image_gradient(self, point):
+        return point.operator.adjoint(point.all_rows).square().sum()
+
+    def negligible(self, point, step):
+        return _tiny(step.dw, point.w) and _tiny(step.image - point.image, point.image)
+
+    def point(self, w, projection, image=None, project=False):
+        return super().point(w, projection, image, project)
