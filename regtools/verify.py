@@ -1,12 +1,18 @@
 """Adjoints by reverse mode, and the tests that no derivative and no adjoint may skip."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch.func import vjp
 
 
-def adjoint(operator, like):
+def adjoint(
+    operator: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor
+) -> Callable[[torch.Tensor], torch.Tensor]:
     r"""Return the adjoint of a linear operator that is given as a function.
 
     A linear map is its own derivative, so its reverse-mode product is
@@ -28,11 +34,16 @@ def adjoint(operator, like):
     ----------
     Chapter 2.
     """
-    _, pull_back = vjp(operator, like)
+    pull_back = vjp(operator, like)[1]
     return lambda v: pull_back(v)[0]
 
 
-def dot_product_test(operator, adjoint, u, v):
+def dot_product_test(
+    operator: Callable[[torch.Tensor], torch.Tensor],
+    adjoint: Callable[[torch.Tensor], torch.Tensor],
+    u: torch.Tensor,
+    v: torch.Tensor,
+) -> float:
     """Return the relative gap between ⟨A u, v⟩ and ⟨u, Aᵀ v⟩: rounding if they are adjoint.
 
     Parameters
@@ -64,7 +75,13 @@ class TaylorTest:
         return "\n".join(["     step  remainder", *rows, f"observed order {self.order:.2f}"])
 
 
-def taylor_test(function, w, direction, derivatives, steps=None):
+def taylor_test(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    w: torch.Tensor,
+    direction: torch.Tensor,
+    derivatives: Sequence[torch.Tensor],
+    steps: Sequence[float] | None = None,
+) -> TaylorTest:
     r"""Walk away from `w` and see what the derivatives leave unexplained.
 
     The remainder :math:`\lVert f(w + t v) - \sum_k t^k d_k / k! \rVert` shrinks like
@@ -91,22 +108,22 @@ def taylor_test(function, w, direction, derivatives, steps=None):
     ----------
     Chapter 2.
     """
-    steps = 2.0 ** -np.arange(20.0) if steps is None else np.asarray(steps, dtype=float)
+    sizes = 2.0 ** -np.arange(20.0) if steps is None else np.asarray(steps, dtype=float)
     start = function(w)
-    remainders, rounding = [], 0.0
-    for t in steps:
+    gaps, rounding = [], 0.0
+    for t in sizes:
         there = function(w + t * direction)
         expected, factor = start, 1.0
         for k, derivative in enumerate(derivatives, start=1):
             factor *= t / k
             expected = expected + factor * derivative
-        remainders.append(float((there - expected).norm()))
+        gaps.append(float((there - expected).norm()))
         rounding = max(rounding, 1e-15 * float(there.norm()))
-    remainders = np.array(remainders)
+    remainders = np.array(gaps)
     clear = remainders > 1e3 * rounding
     pairs = clear[:-1] & clear[1:]
     if not pairs.any():
-        return TaylorTest(steps, remainders, float("inf"))  # exact up to rounding
+        return TaylorTest(sizes, remainders, float("inf"))  # exact up to rounding
     slopes = np.log(remainders[:-1][pairs] / remainders[1:][pairs])
-    slopes /= np.log(steps[:-1][pairs] / steps[1:][pairs])
-    return TaylorTest(steps, remainders, float(np.median(slopes[-4:])))
+    slopes /= np.log(sizes[:-1][pairs] / sizes[1:][pairs])
+    return TaylorTest(sizes, remainders, float(np.median(slopes[-4:])))

@@ -17,8 +17,8 @@ import torch
 
 # Contraction lets a * b + c be rounded once; nothing else about the arithmetic is loosened.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-_compiled = numba.njit(**_OPTIONS)
-_inlined = numba.njit(forceinline=True, **_OPTIONS)
+_compiled = numba.njit(**_OPTIONS)  # ty: ignore[no-matching-overload]
+_inlined = numba.njit(forceinline=True, **_OPTIONS)  # ty: ignore[no-matching-overload]
 
 _CHUNK = 64  # points whose cells are found first: a third faster than one point at a time
 _POINTS_PER_THREAD = 2**14  # with fewer, starting a thread costs more than it saves
@@ -54,9 +54,9 @@ def _kernel(dim, order):
     indices = [a for a in powers if sum(a) <= order]
     function = (_over_squares if dim == 2 else _over_cubes)(order)
     try:
-        return indices, numba.njit(cache=True, **_OPTIONS)(function)
+        return indices, numba.njit(cache=True, **_OPTIONS)(function)  # ty: ignore[no-matching-overload]
     except RuntimeError:  # nowhere to keep it
-        return indices, numba.njit(**_OPTIONS)(function)
+        return indices, numba.njit(**_OPTIONS)(function)  # ty: ignore[no-matching-overload]
 
 
 # `order` is a constant to the compiler below, which unrolls all loops but those over points.

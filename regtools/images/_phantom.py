@@ -165,7 +165,7 @@ def _bones(chains):
         for start, end, (widths, caps) in zip(joints[:-1], joints[1:], profiles, strict=True):
             widths = digit.bone * np.array(widths)
             u = (end - start) / np.hypot(*(end - start))
-            room = caps * widths[[0, 2]] + GAP
+            room = np.array(caps) * widths[[0, 2]] + GAP
             yield start + room[0] * u, end - room[1] * u, widths, caps
 
 

@@ -58,7 +58,8 @@ def local_taylor(coefficients, points, domain, order):
     blocks = zip(*(x.split(_BLOCK // 4 ** len(m)) for x in u), strict=True)
     parts = [_block(padded, m, block, order) for block in blocks]
     return {
-        a: torch.cat([part[a] for part in parts]) / math.prod(map(pow, domain.h, a))
+        a: torch.cat([part[a] for part in parts])
+        / math.prod(h**k for h, k in zip(domain.h, a, strict=True))
         for a in parts[0]
     }
 
@@ -77,7 +78,8 @@ def _fits_compiled(coefficients, points):
 def _block(padded, m, u, order):
     dim, n = len(m), len(u[0])
     step = torch.arange(4, device=padded.device)
-    corner, offsets, weights = 0, 0, []
+    corner, offsets = step.new_zeros(()), step.new_zeros(())
+    weights = []
     for k in range(dim):
         stride = math.prod(cells + 2 * _PAD for cells in m[k + 1 :])
         # Two pixels from the box the image is zero; stay near it, however far the point.

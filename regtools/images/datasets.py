@@ -6,10 +6,13 @@ x^1 (horizontal, to the right), axis 1 is x^2 (vertical, upwards).  To look at a
 becomes ``picture[::-1].T``.  The paper's pair keeps the paper's orientation, see `load`.
 """
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import operator
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +111,7 @@ class Pair:
     licence: str
 
 
-def load(name, m=None):
+def load(name: str, m: int | tuple[int, int] | None = None) -> Image | Pair:
     """Load an image or a pair of images by name.
 
     ==================  =======  ===========  ==============================================
@@ -165,7 +168,12 @@ def load(name, m=None):
     return _load_real(name, m)
 
 
-def random_maps(domain, seeds, scales=(0.95, 1.3), angles=(0.0, 45.0)):
+def random_maps(
+    domain: Domain,
+    seeds: Iterable[int],
+    scales: tuple[float, float] = (0.95, 1.3),
+    angles: tuple[float, float] = (0.0, 45.0),
+) -> torch.Tensor:
     """Return random affine maps about the centre of a box, as the paper draws them.
 
     Parameters

@@ -76,7 +76,9 @@ class Domain:
         """Product of the cell widths: the weight of the midpoint rule."""
         return math.prod(self.h)
 
-    def cell_centers(self, dtype=torch.float64, device=None):
+    def cell_centers(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
         """Return the centres of all cells.
 
         Parameters

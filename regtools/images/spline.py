@@ -14,16 +14,20 @@ nesting of transforms is exact. Points that ordinary autograd follows take a rul
 which computes the next derivative only when it is asked for.
 """
 
+from __future__ import annotations
+
 import math
 from functools import lru_cache
 
 import numpy as np
 import scipy.linalg
 import torch
+from numpy.typing import ArrayLike
 
 from . import _tracing
 from ._checks import check_data, check_order, check_points, check_theta
 from ._taylor import local_taylor
+from .domain import Domain
 
 
 class SplineImage:
@@ -66,7 +70,7 @@ class SplineImage:
     Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), sections 3.4 and 3.6. Chapter 1.
     """
 
-    def __init__(self, data, domain):
+    def __init__(self, data: torch.Tensor, domain: Domain) -> None:
         check_data(data, domain)
         with _tracing.outside_transforms(data):
             self.data = self._spectrum = data.clone()
@@ -88,7 +92,7 @@ class SplineImage:
     def __repr__(self):
         return f"SplineImage({tuple(self.data.shape)}, {self.data.dtype}, {self.domain})"
 
-    def coefficients(self, theta=0.0):
+    def coefficients(self, theta: float | torch.Tensor = 0.0) -> torch.Tensor:
         """Return the spline coefficients for blur `theta`.
 
         Parameters
@@ -132,7 +136,7 @@ class SplineImage:
             coefficients = _apply(synthesis, coefficients, axis)
         return coefficients
 
-    def __call__(self, points, theta=0.0):
+    def __call__(self, points: torch.Tensor, theta: float | torch.Tensor = 0.0) -> torch.Tensor:
         """Evaluate the image.
 
         Parameters
@@ -169,7 +173,9 @@ class SplineImage:
         taylor = self._taylor(fixed, coefficients, order)
         return _polynomial(taylor, (points - fixed).unbind(-1)) if order else taylor[(0,) * dim]
 
-    def taylor(self, points, theta=0.0, order=1):
+    def taylor(
+        self, points: torch.Tensor, theta: float | torch.Tensor = 0.0, order: int = 1
+    ) -> dict[tuple[int, ...], torch.Tensor]:
         r"""Return value and derivatives at points that need not be differentiated further.
 
         This is the fast way for code that applies the chain rule itself.
@@ -199,7 +205,9 @@ class SplineImage:
         check_points(points, self.data, self.domain)
         return self._taylor(points, self._coefficients(theta), order)
 
-    def taylor_theta_derivative(self, points, theta=0.0, order=1):
+    def taylor_theta_derivative(
+        self, points: torch.Tensor, theta: float | torch.Tensor = 0.0, order: int = 1
+    ) -> dict[tuple[int, ...], torch.Tensor]:
         """Return the derivative with respect to theta of what `taylor` returns.
 
         The image is linear in its coefficients, so this is the spline of their derivative.
@@ -229,7 +237,7 @@ class SplineImage:
             return local_taylor(coefficients, fixed, self.domain, order)
 
 
-def frequency_response(frequency, theta):
+def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
     r"""Return the gain of the blur for a wave sampled at the cell centres.
 
     The lattice of an unbounded image is invariant under shifts, so a wave
@@ -259,7 +267,7 @@ def frequency_response(frequency, theta):
     return 1 / (1 + theta * moments / (4 + 2 * np.cos(frequency)) ** 2)
 
 
-def half_gain_wavelength(theta):
+def half_gain_wavelength(theta: float) -> float:
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
     check_theta(theta)
     return 2 * math.pi * theta**0.25
@@ -279,7 +287,7 @@ def _apply(matrix, array, axis):
     return torch.tensordot(matrix, array, dims=([1], [axis])).movedim(0, axis)
 
 
-def _polynomial(taylor, steps):
+def _polynomial(taylor: dict[tuple[int, ...], torch.Tensor], steps):
     """Sum the Taylor terms: the steps are zero, and what differentiation acts on."""
     constant, *others = sorted(taylor, key=sum)
     powers = {constant: torch.ones_like(steps[0])}
@@ -308,7 +316,7 @@ class _Derivative(torch.autograd.Function):
         return _scaled(terms, a, points)
 
     @staticmethod
-    def backward(ctx, weight):
+    def backward(ctx, weight):  # ty: ignore[incompatible-method-override]
         points, slope = ctx.saved_tensors
         if torch.is_grad_enabled():
             *constants, a = ctx.constants

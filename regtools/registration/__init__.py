@@ -9,9 +9,10 @@ from .derivatives import (
     mixed_derivative,
     second_order_model,
 )
-from .minimise import Result, State, levenberg_marquardt, newton
+from .minimise import levenberg_marquardt, newton
 from .path import PathResult, Prediction, Step, predictor_corrector
 from .problem import RegistrationProblem, Tikhonov
+from .results import Result, State
 from .transforms import Affine, NeuralODE, Transform
 
 __all__ = [

@@ -11,11 +11,15 @@ points move, and the chain rule joins the two:
 All functions take ``(problem, w, theta)`` and are differentiable in `theta`.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import torch
 from torch.func import grad
 from torch.func import hessian as ad_hessian
+
+from .problem import RegistrationProblem
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class SecondOrderModel:
     hessian: torch.Tensor | None
 
 
-def second_order_model(problem, w, theta, exact=True):
+def second_order_model(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor, exact: bool = True
+) -> SecondOrderModel:
     """Return everything a Newton or Gauss–Newton step needs, in one pass over the image.
 
     Parameters
@@ -88,7 +94,9 @@ def second_order_model(problem, w, theta, exact=True):
     return SecondOrderModel(loss, residual, gradient, jacobian, gauss_newton, hessian)
 
 
-def gradient(problem, w, theta):
+def gradient(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor
+) -> torch.Tensor:
     """Return ∇_w J, shape ``(p,)``: one reverse pass through the transformation.
 
     References
@@ -103,7 +111,9 @@ def gradient(problem, w, theta):
     return result + grad(problem.penalty)(w) if problem.lam else result
 
 
-def jacobian(problem, w, theta):
+def jacobian(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor
+) -> torch.Tensor:
     """Return ∂r/∂w, shape ``(n, p)``.
 
     References
@@ -113,17 +123,23 @@ def jacobian(problem, w, theta):
     return second_order_model(problem, w, theta, exact=False).jacobian
 
 
-def hessian(problem, w, theta):
+def hessian(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor
+) -> torch.Tensor:
     """Return the exact Hessian ∇²_w J, shape ``(p, p)``.
 
     References
     ----------
     Chapters 2 and 4.
     """
-    return second_order_model(problem, w, theta).hessian
+    exact = second_order_model(problem, w, theta).hessian
+    assert exact is not None
+    return exact
 
 
-def gauss_newton_hessian(problem, w, theta):
+def gauss_newton_hessian(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor
+) -> torch.Tensor:
     """Return 2 JᵀJ plus the Hessian of the regulariser, shape ``(p, p)``.
 
     References
@@ -133,7 +149,9 @@ def gauss_newton_hessian(problem, w, theta):
     return second_order_model(problem, w, theta, exact=False).gauss_newton
 
 
-def mixed_derivative(problem, w, theta):
+def mixed_derivative(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor
+) -> torch.Tensor:
     """Return ∂_θ ∇_w J, shape ``(p,)``: the gradient, differentiated along theta.
 
     Of ∇J = 2 Σ r ∂r both factors change with theta. Images are linear in their coefficients,

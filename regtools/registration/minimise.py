@@ -1,7 +1,11 @@
 """Minimise the loss of a registration problem at one theta; say how it ended, and why."""
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.optimize
@@ -12,13 +16,14 @@ from ..solvers import (
     FREE,
     LeastSquares,
     NotFiniteError,
-    SolverResult,
     Status,
     Work,
     gradient_message,
     minimise_damped,
 )
 from .derivatives import second_order_model
+from .problem import RegistrationProblem
+from .results import Result, State
 
 ADVICE = {
     Status.CONVERGED: "The gradient is below its tolerance.",
@@ -41,48 +46,15 @@ ADVICE = {
 }
 
 
-@dataclass(frozen=True)
-class State:
-    """What a solver tells its callback after each accepted iterate."""
-
-    iteration: int
-    theta: float
-    w: torch.Tensor
-    loss: float
-    gradient_norm: float
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Result(SolverResult):
-    """The end of a minimisation.
-
-    Attributes
-    ----------
-    w : torch.Tensor
-        Best parameters found, shape ``(p,)``.
-    loss, gradient_norm : float
-        At `w`.
-    hessian : torch.Tensor
-        The second-derivative matrix of the method at `w`, shape ``(p, p)``.
-    n_evaluations : int
-        Points at which loss and derivatives were computed.
-    gradient_tolerance : float
-        The right-hand side of the gradient test.
-    history : tuple of State
-        Start and every accepted iterate.
-    success, status, message, n_iter
-        See `SolverResult`.
-    """
-
-    w: torch.Tensor
-    loss: float
-    gradient_norm: float
-    hessian: torch.Tensor = field(repr=False)
-    n_evaluations: int
-    gradient_tolerance: float
-
-
-def newton(problem, theta, w0, *, gtol=1e-6, max_iter=200, callback=None):
+def newton(
+    problem: RegistrationProblem,
+    theta: float,
+    w0: torch.Tensor,
+    *,
+    gtol: float = 1e-6,
+    max_iter: int = 200,
+    callback: Callable[[Any], object] | None = None,
+) -> Result:
     r"""Minimise the loss by Newton's method in a trust region, with exact Hessians.
 
     SciPy's ``trust-exact`` does the minimisation; loss, gradient and Hessian are computed
@@ -149,7 +121,15 @@ def newton(problem, theta, w0, *, gtol=1e-6, max_iter=200, callback=None):
     return track.result(status)
 
 
-def levenberg_marquardt(problem, theta, w0, *, gtol=1e-6, max_iter=200, callback=None):
+def levenberg_marquardt(
+    problem: RegistrationProblem,
+    theta: float,
+    w0: torch.Tensor,
+    *,
+    gtol: float = 1e-6,
+    max_iter: int = 200,
+    callback: Callable[[Any], object] | None = None,
+) -> Result:
     r"""Minimise the loss by Gauss–Newton steps with Nielsen's damping.
 
     Each step solves :math:`(H + \gamma I)\,\delta = -\nabla J` with the Gauss–Newton matrix
@@ -237,7 +217,7 @@ class _Task(LeastSquares):
 
     def evaluate(self, w):
         model = second_order_model(self.problem, w, self.theta, self.exact)
-        matrix = model.hessian if self.exact else model.gauss_newton
+        matrix = model.gauss_newton if model.hessian is None else model.hessian
         parts = [
             part.numpy(force=True).astype(float) for part in (model.loss, model.gradient, matrix)
         ]
@@ -324,7 +304,7 @@ def _result(point, history, n_evaluations, tolerance, status):
     )
 
 
-def check_start(problem, w0):
+def check_start(problem: RegistrationProblem, w0: torch.Tensor):
     """Raise unless `w0` can be the parameters of a registration problem."""
     n_params, dtype = problem.transform.n_params, problem.reference.data.dtype
     checks.check_dtype("w0", w0, dtype)

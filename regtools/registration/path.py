@@ -6,15 +6,21 @@ predictor takes one Euler step of this differential equation, the corrector mini
 Chapter 3 explains it.
 """
 
+from __future__ import annotations
+
 import enum
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from ..solvers import SolverResult, Status
 from .derivatives import gradient, mixed_derivative, second_order_model
-from .minimise import Result, check_start, levenberg_marquardt, newton
+from .minimise import check_start, levenberg_marquardt, newton
+from .problem import RegistrationProblem
+from .results import Result
 
 _CORRECTORS = {"newton": newton, "gauss-newton": levenberg_marquardt}
 
@@ -97,16 +103,16 @@ class PathResult(SolverResult):
 
 
 def predictor_corrector(
-    problem,
-    thetas,
-    w0,
+    problem: RegistrationProblem,
+    thetas: Sequence[float],
+    w0: torch.Tensor,
     *,
-    corrector="newton",
-    predictor="newton",
-    callback=None,
-    gtol=1e-6,
-    max_iter=200,
-):
+    corrector: str = "newton",
+    predictor: str | None = "newton",
+    callback: Callable[[Any], object] | None = None,
+    gtol: float = 1e-6,
+    max_iter: int = 200,
+) -> PathResult:
     r"""Register over decreasing blur, predicting the minimiser of each next scale.
 
     Parameters

@@ -1,10 +1,14 @@
 r"""The residual and loss of a template/reference pair under a parametric map."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import torch
 
 from ..images import SplineImage, tracing
+from .transforms import Transform
 
 
 class Tikhonov:
@@ -20,10 +24,10 @@ class Tikhonov:
     Chapter 3.
     """
 
-    def __init__(self, reference):
+    def __init__(self, reference: torch.Tensor) -> None:
         self.reference = reference
 
-    def __call__(self, w):
+    def __call__(self, w: torch.Tensor) -> torch.Tensor:
         """Return S(w)."""
         return (w - self.reference).square().sum()
 
@@ -59,7 +63,14 @@ class RegistrationProblem:
     Paper, equation (2); Modersitzki, *FAIR* (SIAM, 2009), chapter 6.
     """
 
-    def __init__(self, template, reference, transform, regularizer=None, lam=0.0):
+    def __init__(
+        self,
+        template: SplineImage,
+        reference: SplineImage,
+        transform: Transform,
+        regularizer: Callable[[torch.Tensor], torch.Tensor] | None = None,
+        lam: float = 0.0,
+    ) -> None:
         for name, image in [("template", template), ("reference", reference)]:
             if not isinstance(image, SplineImage):
                 raise TypeError(f"{name} must be a SplineImage; got {type(image).__name__}")
@@ -98,7 +109,7 @@ class RegistrationProblem:
     def __repr__(self):
         return f"RegistrationProblem({self.transform} on {self.domain}, lam={self.lam:g})"
 
-    def residual(self, w, theta):
+    def residual(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the residual, shape ``(n,)`` in C order of the cells, grey value × √volume.
 
         Parameters
@@ -111,7 +122,7 @@ class RegistrationProblem:
         moved = self.template(self.transform(w, self.points), theta)
         return self.weight * (moved - self.reference_values(theta))
 
-    def reference_values(self, theta):
+    def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
         if torch.is_tensor(theta) or not tracing.is_plain(self.reference.data):
             return self.reference(self.points, theta)
@@ -121,13 +132,13 @@ class RegistrationProblem:
                 kept = self._kept = theta, self.reference(self.points, theta)
         return kept[1]
 
-    def loss(self, w, theta):
+    def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return J(w; theta), a number."""
         loss = self.residual(w, theta).square().sum()
         return loss + self.penalty(w) if self.lam else loss
 
-    def penalty(self, w):
+    def penalty(self, w: torch.Tensor) -> torch.Tensor:
         """Return λ² S(w), a number."""
-        if not self.lam:
+        if not self.lam or self.regularizer is None:
             return torch.zeros((), dtype=w.dtype, device=w.device)
         return self.lam**2 * self.regularizer(w)

@@ -1,41 +1,67 @@
 """Parametric maps y(x; w) of space: affine, and the flow of a small neural network."""
 
+from __future__ import annotations
+
+import abc
 from typing import NamedTuple
 
 import torch
 from torch.func import hessian, jacfwd, vjp
 
+from ..images import Domain
 
-class Transform:
-    """What a map needs beside ``transform(w, x)``: its derivatives in w.
 
-    The methods here use automatic differentiation and serve any map. A map that knows a
-    shorter way overrides them.
+class Transform(abc.ABC):
+    """A parametric map y(x; w): subclass it to add one.
+
+    A subclass sets `dim` and `n_params`, and defines ``transform(w, x)`` and `identity`. The
+    derivatives in w come from automatic differentiation, which serves any map written in torch; a
+    map that knows a shorter way overrides them.
+
+    Attributes
+    ----------
+    dim : int
+        Number of axes.
+    n_params : int
+        Length of w.
 
     References
     ----------
     Chapter 2.
     """
 
+    dim: int
+    n_params: int
+
     def __repr__(self):
         return f"{type(self).__name__}({self.dim})"
 
-    def local(self, w, x):
+    @abc.abstractmethod
+    def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Map points `x` of shape ``(n, dim)``; returns the same shape."""
+
+    @abc.abstractmethod
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return the parameters of y(x) = x, shape ``(n_params,)``."""
+
+    def local(self, w: torch.Tensor, x: torch.Tensor):
         """Return y, ∂y/∂w and a function ``weights -> curvature``, which may share work."""
         return self(w, x), self.jacobian(w, x), lambda weights: self.curvature(w, x, weights)
 
-    def jacobian(self, w, x):
+    def jacobian(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ∂y/∂w at every point, shape ``(n, dim, n_params)``."""
         return jacfwd(lambda v: self(v, x))(w)
 
-    def pull_back(self, w, x, weights):
+    def pull_back(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the gradient in w of ``sum(weights * y)``, shape ``(n_params,)``.
 
         `weights` has shape ``(n, dim)`` and counts as constant.
         """
         return vjp(lambda v: self(v, x), w)[1](weights)[0]
 
-    def curvature(self, w, x, weights):
+    def curvature(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the Hessian in w of ``sum(weights * y)``, shape ``(n_params, n_params)``.
 
         `weights` has shape ``(n, dim)`` and counts as constant.
@@ -64,34 +90,36 @@ class Affine(Transform):
     Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), section 4.2. Chapters 2 and 3.
     """
 
-    def __init__(self, dim):
+    def __init__(self, dim: int) -> None:
         self.dim = _check_dim(dim)
         self.n_params = dim * (dim + 1)
 
-    def __call__(self, w, x):
+    def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Map points `x` of shape ``(n, dim)``; returns the same shape."""
         _check_shapes(self, w, x)
         matrix = w[: self.dim**2].reshape(self.dim, self.dim)
         return x @ matrix.T + w[self.dim**2 :]
 
-    def identity(self, dtype=torch.float64, device=None):
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
         """Return the parameters of y(x) = x, shape ``(n_params,)``."""
         matrix = torch.eye(self.dim, dtype=dtype, device=device).flatten()
         return torch.cat([matrix, matrix.new_zeros(self.dim)])
 
-    def jacobian(self, w, x):
+    def jacobian(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ∂y/∂w, shape ``(n, dim, n_params)``: it does not depend on `w`."""
         _check_shapes(self, w, x)
         eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
         linear = (eye[:, :, None] * x[:, None, None, :]).flatten(2)
         return torch.cat([linear, eye.expand(len(x), -1, -1)], dim=2)
 
-    def pull_back(self, w, x, weights):
+    def pull_back(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the gradient in w of ``sum(weights * y)``, shape ``(n_params,)``."""
         _check_shapes(self, w, x)
         return torch.cat([(weights.T @ x).flatten(), weights.sum(0)])
 
-    def curvature(self, w, x, weights):
+    def curvature(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return zeros: the map is linear in w."""
         return w.new_zeros(self.n_params, self.n_params)
 
@@ -138,7 +166,7 @@ class NeuralODE(Transform):
     STEPS = 9
     BLOCK = 2048  # points whose stages are held at a time: about 0.1 GB
 
-    def __init__(self, dim, width=8, domain=None):
+    def __init__(self, dim: int, width: int = 8, domain: Domain | None = None) -> None:
         self.dim = _check_dim(dim)
         if width < 1:
             raise ValueError(f"width must be at least 1; got {width}")
@@ -149,7 +177,7 @@ class NeuralODE(Transform):
         self._sizes = [width * (dim + 1), width, dim * width, dim]
         self.n_params = sum(self._sizes)
 
-    def __call__(self, w, x):
+    def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Map points `x` of shape ``(n, dim)``; returns the same shape."""
         _check_shapes(self, w, x)
         dt = 1 / self.STEPS
@@ -162,14 +190,14 @@ class NeuralODE(Transform):
             x = x + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
         return x
 
-    def velocity(self, w, x, t):
+    def velocity(self, w: torch.Tensor, x: torch.Tensor, t):
         """Return v(x, t), shape ``(n, dim)``."""
         w1, b1, w2, b2 = self._layers(w)
         seen, _ = self._seen(x)
         hidden = torch.tanh(seen @ w1[:, :-1].T + t * w1[:, -1] + b1)
         return hidden @ w2.T + b2
 
-    def jacobian(self, w, x):
+    def jacobian(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ∂y/∂w, shape ``(n, dim, n_params)``, by the sensitivity equations.
 
         The Jacobian of each Runge–Kutta stage follows from those before it:
@@ -179,7 +207,7 @@ class NeuralODE(Transform):
         _check_shapes(self, w, x)
         return torch.cat([self._sensitivities(w, part)[1] for part in x.split(self.BLOCK)])
 
-    def curvature(self, w, x, weights):
+    def curvature(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the Hessian in w of ``sum(weights * y)``, shape ``(n_params, n_params)``.
 
         Everything but the velocity is linear, so the Hessian is a sum over the stages: the
@@ -190,7 +218,7 @@ class NeuralODE(Transform):
         parts = zip(x.split(self.BLOCK), weights.split(self.BLOCK), strict=True)
         return sum(self._curvature(w, self._sensitivities(w, a)[2], b) for a, b in parts)
 
-    def local(self, w, x):
+    def local(self, w: torch.Tensor, x: torch.Tensor):
         """Return y, ∂y/∂w and a function ``weights -> curvature`` from one run, if x is short."""
         if len(x) > self.BLOCK:
             return super().local(w, x)
@@ -292,7 +320,9 @@ class NeuralODE(Transform):
         mixed[:ends] += padded.flatten(0, 1)
         return total + mixed + mixed.T
 
-    def identity(self, dtype=torch.float64, device=None, seed=0):
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None, seed: int = 0
+    ) -> torch.Tensor:
         """Return parameters of y(x) = x, shape ``(n_params,)``.
 
         The hidden layer is random with a fixed seed and the output layer zero: with all

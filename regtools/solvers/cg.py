@@ -5,6 +5,9 @@ space :math:`x_0 + \mathrm{span}\{r_0, A r_0, \dots, A^{k-1} r_0\}`. The step si
 data, so :math:`x_k` is *not* linear in b, although :math:`A^{-1} b` is.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +68,15 @@ class DifferentiatedCG(SolverResult):
     dx: torch.Tensor
 
 
-def conjugate_gradient(A, b, x0=None, *, n_iter=None, tol=None, columns=False):
+def conjugate_gradient(
+    A: torch.Tensor | Callable[[torch.Tensor], torch.Tensor],
+    b: torch.Tensor,
+    x0: torch.Tensor | None = None,
+    *,
+    n_iter: int | None = None,
+    tol: float | None = None,
+    columns: bool = False,
+) -> CGResult:
     r"""Solve :math:`A x = b` with A symmetric positive definite.
 
     Works under the transforms of `torch.func`: the loop is differentiated as it runs.
@@ -133,7 +144,16 @@ def conjugate_gradient(A, b, x0=None, *, n_iter=None, tol=None, columns=False):
     return _result(x, squares, limit, k, active, broken, exactly)
 
 
-def differentiate_cg(jvp, b, db, *, n_iter, x0=None, skip=0, frozen=False):
+def differentiate_cg(
+    jvp: Callable[[torch.Tensor], torch.Tensor],
+    b: torch.Tensor,
+    db: torch.Tensor,
+    *,
+    n_iter: int,
+    x0: torch.Tensor | None = None,
+    skip: int = 0,
+    frozen: bool = False,
+) -> DifferentiatedCG:
     r"""Run CG and carry its exact derivatives along, all directions as one block.
 
     Every recurrence is differentiated by hand, so that memory depends neither on the number of

@@ -9,6 +9,7 @@ to predicted decrease: it is multiplied by max(1/3, 1 − (2ρ − 1)³) after a
 import abc
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from .status import NotFiniteError, Status
 
@@ -79,8 +80,8 @@ class LeastSquares(abc.ABC):
 class Descent:
     """A run of `minimise_damped`: where it stands and what it has spent."""
 
-    point: object = None
-    model: object = None
+    point: Any = None
+    model: Any = None
     tolerance: float = math.nan
     history: tuple = ()
     work: Work = FREE

@@ -1,6 +1,10 @@
 """Frames: how they come from an image, how one is enlarged, how they are registered."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -9,19 +13,21 @@ from ..registration import Affine, PathResult, RegistrationProblem, predictor_co
 from ..solvers import SolverResult, Status
 
 
-def average_blocks(image, factor, dim):
+def average_blocks(image: torch.Tensor, factor: int, dim: int):
     """Apply K: average blocks of `factor` pixels along each of the first `dim` axes."""
     shape = [part for m in image.shape[:dim] for part in (m // factor, factor)]
     blocks = image.reshape(*shape, *image.shape[dim:])
     return blocks.mean(dim=tuple(range(1, 2 * dim, 2)))
 
 
-def differences(image, h):
+def differences(image: torch.Tensor, h):
     """Apply L: forward differences over h, one tensor for each axis of `h`."""
     return [image.diff(dim=axis) / width for axis, width in enumerate(h)]
 
 
-def simulate_frames(image, domain, factor, w):
+def simulate_frames(
+    image: torch.Tensor, domain: Domain, factor: int, w: torch.Tensor
+) -> torch.Tensor:
     """Return the coarse frames that an image gives under q maps.
 
     Parameters
@@ -68,7 +74,7 @@ def simulate_frames(image, domain, factor, w):
     return average_blocks(stacked, factor, domain.dim).movedim(-1, 0).reshape(-1, *frame_domain.m)
 
 
-def coarse_domain(domain, factor):
+def coarse_domain(domain: Domain, factor: int):
     """Return the box with cells `factor` times as wide, checking that this is possible."""
     checks.check_domain(domain)
     checks.check_whole("factor", factor)
@@ -77,7 +83,9 @@ def coarse_domain(domain, factor):
     return Domain(domain.omega, tuple(m // factor for m in domain.m))
 
 
-def enlarged_frame(frame, domain, theta=1e-2):
+def enlarged_frame(
+    frame: torch.Tensor, domain: Domain, theta: float | torch.Tensor = 1e-2
+) -> torch.Tensor:
     """Return a coarse frame as a smooth function, read at the cells of a finer image.
 
     Parameters
@@ -133,7 +141,13 @@ class FramesResult(SolverResult):
         return self.history
 
 
-def register_frames(frames, domain, *, thetas=(100.0, 10.0, 1.0, 0.1), callback=None):
+def register_frames(
+    frames: torch.Tensor,
+    domain: Domain,
+    *,
+    thetas: Sequence[float] = (100.0, 10.0, 1.0, 0.1),
+    callback: Callable[[Any], object] | None = None,
+) -> FramesResult:
     """Return a starting guess for w: register every frame to frame 0, over scales.
 
     Both images are blurred, and each scale starts where the one before has ended.
@@ -227,7 +241,7 @@ def _frames_result(paths):
     )
 
 
-def check_image(name, image, domain):
+def check_image(name: str, image: torch.Tensor, domain: Domain):
     """Raise unless `image` can be a sharp image on `domain`."""
     checks.check_floating(name, image)
     if tuple(image.shape) != domain.m:
@@ -235,7 +249,7 @@ def check_image(name, image, domain):
     checks.check_finite(name, image, "pixel")
 
 
-def check_frames(frames, dim, m=None):
+def check_frames(frames: torch.Tensor, dim: int, m=None):
     """Return a copy of `frames`; raise unless they can be frames of a problem."""
     if not torch.is_tensor(frames):
         sizes = {tuple(frame.shape) for frame in frames} if _is_images(frames) else set()

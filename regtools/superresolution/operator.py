@@ -50,7 +50,7 @@ class FrameLayout:
     cells: torch.Tensor
 
     @classmethod
-    def of(cls, domain, factor, *, like, **others):
+    def of(cls, domain: Domain, factor: int, *, like, **others):
         """Make a layout with the dtype and device of the tensor `like`."""
         centres = domain.cell_centers(like.dtype, like.device)
         numbers = torch.arange(len(centres), device=like.device)
@@ -119,7 +119,7 @@ class FrameOperator:
         Where the points of all moving frames lie at w, shape ``(n_moving * n, dim)``, constants.
     """
 
-    def __init__(self, layout, moved_points):
+    def __init__(self, layout: FrameLayout, moved_points: torch.Tensor) -> None:
         self.layout, self._points = layout, moved_points
         self._still, self._still_adjoint = layout.still_rows
         pattern, fill = self._rows()
@@ -141,14 +141,14 @@ class FrameOperator:
         )
         return RowPattern(index, math.prod(layout.domain.m)), weights
 
-    def __call__(self, image):
+    def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the rows ``(n_rows[, p])`` of an image ``(*m[, p])``."""
         dim = self.layout.domain.dim
         moving = self._moving @ _interpolate(image, dim).flatten(0, dim - 1)
         first, smooth = self._still @ image.flatten(0, dim - 1), self.layout.row_sizes[0]
         return torch.cat([first[:smooth], moving, first[smooth:]])
 
-    def adjoint(self, rows):
+    def adjoint(self, rows: torch.Tensor) -> torch.Tensor:
         """Return Aᵀ rows, shape ``(*m[, p])``."""
         before, within, _ = self.layout.row_sizes
         shape = *self.layout.domain.m, *rows.shape[1:]
@@ -157,11 +157,11 @@ class FrameOperator:
         moving = _interpolate(moving, self.layout.domain.dim)  # B is symmetric
         return moving + (self._still_adjoint @ still).reshape(shape)
 
-    def normal(self, image):
+    def normal(self, image: torch.Tensor) -> torch.Tensor:
         """Return :math:`A^T A` image."""
         return self.adjoint(self(image))
 
-    def normal_jvp(self, block):
+    def normal_jvp(self, block: torch.Tensor) -> torch.Tensor:
         """Map a block [f, df_1, …, df_p] to [AᵀA f, …], each tangent with its own ∂_w(AᵀA) f."""
         layout, dim = self.layout, self.layout.domain.dim
         rows = self(block)
@@ -173,7 +173,7 @@ class FrameOperator:
         image[..., 1:] += self.derivative_adjoint(product)
         return image
 
-    def derivative(self, image):
+    def derivative(self, image: torch.Tensor) -> torch.Tensor:
         """Return ∂_w(A f) at a constant image, shape ``(n_rows, n_params)``.
 
         Parameters of a frame act on the rows of that frame only; all other entries are zero.
@@ -189,7 +189,7 @@ class FrameOperator:
         moving = rows[start : start + layout.row_sizes[1]]
         return moving.unflatten(0, (count, -1)).unflatten(2, (count, -1)).diagonal(dim1=0, dim2=2)
 
-    def compact_derivative(self, image):
+    def compact_derivative(self, image: torch.Tensor) -> torch.Tensor:
         """Return the entries of `derivative` that are not zero.
 
         Shape ``(n_moving, pixels of a frame, parameters of a frame)``.
@@ -207,7 +207,7 @@ class FrameOperator:
         linear, shift = [part[..., :-1] for part in parts], [part[..., -1:] for part in parts]
         return torch.cat(linear + shift, dim=-1)
 
-    def derivative_adjoint(self, rows):
+    def derivative_adjoint(self, rows: torch.Tensor) -> torch.Tensor:
         """Return (∂_w Aᵀ) rows for one set of rows, shape ``(*m, n_params)``."""
         layout, dim = self.layout, self.layout.domain.dim
         moving = rows[layout.row_sizes[0] :][: layout.row_sizes[1]]

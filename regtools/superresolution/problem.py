@@ -14,15 +14,17 @@ with the cell volumes :math:`v_d` of the frames and :math:`v_f` of the image, an
 differences divided by h.
 """
 
+from __future__ import annotations
+
 import math
 import warnings
 from functools import cached_property
 
 import torch
 
-from ..images import SplineImage, checks, tracing
+from ..images import Domain, SplineImage, checks, tracing
 from ..registration import Affine
-from ..solvers import conjugate_gradient
+from ..solvers import CGResult, conjugate_gradient
 from .frames import average_blocks, check_frames, check_image, coarse_domain, differences
 from .operator import FrameLayout, FrameOperator
 
@@ -61,7 +63,9 @@ class SuperResolutionProblem:
     Paper, equations (6) and (7), with L divided by h; Chung, Haber and Nagy (2006). Chapter 5.
     """
 
-    def __init__(self, frames, domain, factor, lam, fix_first=True):
+    def __init__(
+        self, frames: torch.Tensor, domain: Domain, factor: int, lam: float, fix_first: bool = True
+    ) -> None:
         self.frame_domain = coarse_domain(domain, factor)
         if min(domain.m) < 4:
             raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
@@ -130,17 +134,17 @@ class SuperResolutionProblem:
             f"image {self.domain.m}, {self.n_params} parameters, lam={self.lam:g})"
         )
 
-    def identity(self):
+    def identity(self) -> torch.Tensor:
         """Return the parameters that move nothing, shape ``(n_params,)``."""
         one = self.transform.identity(self.frames.dtype, self.frames.device)
         return one.repeat(self.n_moving)
 
-    def moved_points(self, w):
+    def moved_points(self, w: torch.Tensor) -> torch.Tensor:
         """Return where the points of all moving frames lie, shape ``(n_moving * n, dim)``."""
         blocks = w.reshape(self.n_moving, -1)
         return torch.cat([self.transform(block, self.points) for block in blocks])
 
-    def operator(self, w):
+    def operator(self, w: torch.Tensor) -> FrameOperator:
         """Return the linear map :math:`A_\\lambda(w)` with its adjoint, a `FrameOperator`.
 
         `w` counts as constant; to differentiate in w, use `residual`.
@@ -153,7 +157,7 @@ class SuperResolutionProblem:
             )
         return FrameOperator(self.layout, self.moved_points(w.detach()))
 
-    def reconstruct(self, w, n_iter=None):
+    def reconstruct(self, w: torch.Tensor, n_iter: int | None = None) -> torch.Tensor:
         """Return the image that fits best for given maps, shape `domain.m`.
 
         Parameters
@@ -180,15 +184,23 @@ class SuperResolutionProblem:
             warnings.warn(f"the image is not accurate: {result.message}", RuntimeWarning, 2)
         return result.x
 
-    def solve(self, operator, *, n_iter=None, tol=1e-10, start=None):
+    def solve(
+        self,
+        operator: FrameOperator,
+        *,
+        n_iter: int | None = None,
+        tol: float = 1e-10,
+        start: torch.Tensor | None = None,
+    ) -> CGResult:
         """Return the `CGResult` of the normal equations :math:`A^T A f = A^T b`.
 
         `n_iter` iterations exactly, or as many as `tol` needs, from the image `start`.
         """
-        stop = {"tol": tol} if n_iter is None else {"n_iter": n_iter}
-        return conjugate_gradient(operator.normal, operator.adjoint(self.target), start, **stop)
+        right = operator.adjoint(self.target)
+        tolerance = tol if n_iter is None else None
+        return conjugate_gradient(operator.normal, right, start, n_iter=n_iter, tol=tolerance)
 
-    def residual(self, w, image, rows="stacked"):
+    def residual(self, w: torch.Tensor, image: torch.Tensor, rows: str = "stacked") -> torch.Tensor:
         r"""Return :math:`A_\lambda(w) f - b`, differentiable in `w` and `image`.
 
         Parameters
@@ -220,18 +232,18 @@ class SuperResolutionProblem:
         smooth = [part.flatten() for part in differences(image, self.domain.h)]
         return torch.cat([residual, self.smooth_weight * torch.cat(smooth)])
 
-    def loss(self, w, image):
+    def loss(self, w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Return the joint objective J(w, f), a number."""
         return self.residual(w, image).square().sum()
 
-    def overlap(self, w):
+    def overlap(self, w: torch.Tensor) -> torch.Tensor:
         """Return which part of the points of each moving frame lies in the box, ``(n_moving,)``."""
         self.check_parameters(w)
         points = self.moved_points(w.detach()).reshape(self.n_moving, -1, self.domain.dim)
         lower, upper = points.new_tensor(self.domain.lower), points.new_tensor(self.domain.upper)
         return ((points >= lower) & (points <= upper)).all(2).to(points.dtype).mean(1)
 
-    def check_parameters(self, w, name="w"):
+    def check_parameters(self, w: torch.Tensor, name: str = "w"):
         """Raise unless `w` can be the parameters of this problem."""
         checks.check_dtype(name, w, self.frames.dtype)
         if w.shape != (self.n_params,):
@@ -241,13 +253,13 @@ class SuperResolutionProblem:
             )
         checks.check_finite(name, w, "value")
 
-    def check_image(self, image, name="image"):
+    def check_image(self, image: torch.Tensor, name: str = "image"):
         """Raise unless `image` can be the sharp image of this problem."""
         checks.check_dtype(name, image, self.frames.dtype)
         check_image(name, image, self.domain)
 
 
-def check_rows(rows):
+def check_rows(rows: str):
     """Raise unless `rows` is "stacked" or "data"."""
     if rows not in ROWS:
         raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")

@@ -1,9 +1,15 @@
 """The projection f(w) of variable projection, and the Jacobian of what it leaves."""
 
+from __future__ import annotations
+
+import torch
+
 from ..images import checks
 from ..solvers import conjugate_gradient
 from .frames import enlarged_frame
-from .rules import as_rule
+from .operator import FrameOperator
+from .problem import SuperResolutionProblem
+from .rules import Projected, Rule, as_rule
 
 
 class Projection:
@@ -31,14 +37,22 @@ class Projection:
         If `image0` is not a tensor of the dtype of the frames.
     """
 
-    def __init__(self, problem, derivative="implicit", *, n_iter=None, tol=1e-10, image0=None):
+    def __init__(
+        self,
+        problem: SuperResolutionProblem,
+        derivative: str | Rule = "implicit",
+        *,
+        n_iter: int | None = None,
+        tol: float = 1e-10,
+        image0: torch.Tensor | str | None = None,
+    ) -> None:
         checks.check_n_iter("n_iter_cg", n_iter)
         checks.check_positive("tol_cg", tol)
         self.problem, self.rule = problem, as_rule(derivative)
         self.n_iter, self.tol = n_iter, tol
         self.image0 = starting_image(problem, image0)
 
-    def run_cg(self, operator, start):
+    def run_cg(self, operator: FrameOperator, start: torch.Tensor | None):
         """Return the `CGResult` of the image from `start`, to the count or the tolerance."""
         return self.problem.solve(operator, n_iter=self.n_iter, tol=self.tol, start=start)
 
@@ -47,12 +61,12 @@ class Projection:
         count = self.rule.count(self.n_iter)
         return {"n_iter": count} if count else {"tol": self.tol}
 
-    def solve(self, operator, right):
+    def solve(self, operator: FrameOperator, right: torch.Tensor):
         """Solve AᵀA X = `right`, column by column; return X and the CG iterations done."""
         result = conjugate_gradient(operator.normal, right, columns=True, **self.stop())
         return result.x, result.n_iter
 
-    def project(self, operator, start=None):
+    def project(self, operator: FrameOperator, start: torch.Tensor | None = None) -> Projected:
         """Return the `Projected` image.
 
         Parameters
@@ -65,28 +79,34 @@ class Projection:
         """
         return self.rule.project(self, operator, start)
 
-    def tangents(self, operator, projected):
+    def tangents(self, operator: FrameOperator, projected: Projected) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as the rule has it, and how many CG iterations it took."""
         return self.rule.tangents(self, operator, projected)
 
-    def image_derivative(self, operator, projected):
+    def image_derivative(self, operator: FrameOperator, projected: Projected) -> torch.Tensor:
         """Return ∂f/∂w as the rule has it, shape ``(*m, n_params)``.
 
         For Kaufman's rule it solves the tangent equations without the term (∂A)ᵀr.
         """
         return self.tangents(operator, projected)[0]
 
-    def jacobian(self, operator, projected, df_dw):
+    def jacobian(
+        self, operator: FrameOperator, projected: Projected, df_dw: torch.Tensor
+    ) -> torch.Tensor:
         """Return ∂_w (A f) of all rows from ∂f/∂w, shape ``(n_rows, n_params)``."""
         return operator.derivative(projected.image) + operator(df_dw)
 
-    def linearize(self, operator, projected):
+    def linearize(
+        self, operator: FrameOperator, projected: Projected
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return ∂f/∂w, and with it ∂_w (A f) of all rows."""
         df_dw = self.image_derivative(operator, projected)
         return df_dw, self.jacobian(operator, projected, df_dw)
 
 
-def starting_image(problem, image0):
+def starting_image(
+    problem: SuperResolutionProblem, image0: torch.Tensor | str | None
+) -> torch.Tensor | None:
     """Return the image at which CG starts, or None for a black one.
 
     Parameters
@@ -111,8 +131,14 @@ def starting_image(problem, image0):
 
 
 def projection_jacobian(
-    problem, w, derivative="implicit", *, n_iter_cg=None, tol_cg=1e-10, image0=None
-):
+    problem: SuperResolutionProblem,
+    w: torch.Tensor,
+    derivative: str | Rule = "implicit",
+    *,
+    n_iter_cg: int | None = None,
+    tol_cg: float = 1e-10,
+    image0: torch.Tensor | str | None = None,
+) -> torch.Tensor:
     r"""Return the Jacobian of :math:`r(w) = A(w) f(w) - b` that `varpro` uses.
 
     Parameters

@@ -5,15 +5,21 @@ that fits best. Each step needs the Jacobian of the residual, and with it some r
 derivative of the projection, see `regtools.superresolution.rules`. Chapters 5 to 8 explain it.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
 
 from ..images import checks
 from ..solvers import Status, gradient_message, minimise_damped
 from ._tasks import Joint, OneSolve, WithJacobian
-from .problem import check_rows
+from .problem import SuperResolutionProblem, check_rows
 from .projection import starting_image
-from .results import VarProResult
-from .rules import as_rule
+from .results import VarProResult, VarProState
+from .rules import Rule, as_rule
 
 ADVICE = {
     Status.CONVERGED: "The gradient is below its tolerance.",
@@ -36,19 +42,19 @@ MANY_PARAMETERS = 32
 
 
 def varpro(
-    problem,
-    w0,
-    derivative="implicit",
+    problem: SuperResolutionProblem,
+    w0: torch.Tensor,
+    derivative: str | Rule = "implicit",
     *,
-    n_iter_cg=None,
-    rows="stacked",
-    max_iter=50,
-    gtol=1e-6,
-    tol_cg=1e-8,
-    damping=1e-3,
-    callback=None,
-    image0=None,
-):
+    n_iter_cg: int | None = None,
+    rows: str = "stacked",
+    max_iter: int = 50,
+    gtol: float = 1e-6,
+    tol_cg: float | Callable[[VarProState | None], float] = 1e-8,
+    damping: float = 1e-3,
+    callback: Callable[[Any], object] | None = None,
+    image0: torch.Tensor | str | None = None,
+) -> VarProResult:
     r"""Minimise the reduced objective by Gauss–Newton steps with Levenberg–Marquardt damping.
 
     Each step solves :math:`(J^T J + \gamma I)\,\delta = -J^T r`; `minimise_damped` chooses γ.
@@ -112,8 +118,16 @@ def varpro(
 
 
 def joint_gauss_newton(
-    problem, w0, *, image0=None, max_iter=50, gtol=1e-6, tol_cg=1e-8, damping=1e-3, callback=None
-):
+    problem: SuperResolutionProblem,
+    w0: torch.Tensor,
+    *,
+    image0: torch.Tensor | str | None = None,
+    max_iter: int = 50,
+    gtol: float = 1e-6,
+    tol_cg: float | Callable[[VarProState | None], float] = 1e-8,
+    damping: float = 1e-3,
+    callback: Callable[[Any], object] | None = None,
+) -> VarProResult:
     r"""Minimise over maps and image together, without projecting: the method to compare with.
 
     Each step minimises :math:`\lVert D\,\delta w + A\,\delta f + r \rVert^2 + \gamma \lVert \delta

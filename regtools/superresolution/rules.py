@@ -10,14 +10,21 @@ The rules differ in what they do about the second term. To add one, subclass `Ru
 your own and hand an instance to `varpro`. Chapters 6 and 7 compare those that are here.
 """
 
+from __future__ import annotations
+
 import abc
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import torch
 
 from ..images import checks
 from ..solvers import CGResult, conjugate_gradient, differentiate_cg
+from .operator import FrameOperator
+
+if TYPE_CHECKING:
+    from .projection import Projection
 
 
 @dataclass(frozen=True)
@@ -68,21 +75,25 @@ class Rule(abc.ABC):
     warm_start = True
     one_solve = False
 
-    def count(self, n_iter):
+    def count(self, n_iter: int | None) -> int | None:
         """Return the CG iterations of the tangent equations, or None: to the tolerance.
 
         `n_iter` is that of the image, None if it runs to a tolerance.
         """
         return n_iter
 
-    def project(self, projection, operator, start=None):
+    def project(
+        self, projection: Projection, operator: FrameOperator, start: torch.Tensor | None = None
+    ) -> Projected:
         """Return the `Projected` image; `start` is the image that a step predicts."""
         free = projection.n_iter is None and self.warm_start and start is not None
         result = projection.run_cg(operator, start if free else projection.image0)
         return Projected(result.x, result.n_iter, result.n_iter, result)
 
     @abc.abstractmethod
-    def tangents(self, projection, operator, projected):
+    def tangents(
+        self, projection: Projection, operator: FrameOperator, projected: Projected
+    ) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w, shape ``(*m, n_params)``, and how many CG iterations it took."""
 
 
@@ -97,7 +108,9 @@ class NoDerivative(Rule):
 
     label = "none"
 
-    def tangents(self, projection, operator, projected):
+    def tangents(
+        self, projection: Projection, operator: FrameOperator, projected: Projected
+    ) -> tuple[torch.Tensor, int]:
         """Return zeros."""
         image = projected.image
         return image.new_zeros(*image.shape, projection.problem.n_params), 0
@@ -134,7 +147,9 @@ class Kaufman(_OwnCG):
     label = "Kaufman"
     one_solve = True
 
-    def tangents(self, projection, operator, projected):
+    def tangents(
+        self, projection: Projection, operator: FrameOperator, projected: Projected
+    ) -> tuple[torch.Tensor, int]:
         """Return the ∂f/∂w that its Jacobian belongs to."""
         right = -operator.adjoint(operator.derivative(projected.image))
         return projection.solve(operator, right)
@@ -156,7 +171,9 @@ class Implicit(_OwnCG):
 
     label = "implicit"
 
-    def tangents(self, projection, operator, projected):
+    def tangents(
+        self, projection: Projection, operator: FrameOperator, projected: Projected
+    ) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as exactly as its CG iterations give it."""
         image = projected.image
         right = -operator.adjoint(operator.derivative(image))
@@ -202,7 +219,7 @@ class Unrolled(Rule):
             return "all CG iterations"
         return f"first {self.first:.0%}" if self.last is None else f"last {self.last:.0%}"
 
-    def counts(self, n_iter):
+    def counts(self, n_iter: int) -> tuple[int, int, int]:
         """Return how many of `n_iter` iterations come before, in and after differentiation."""
         # Of the decimal number: in floating point 0.07 * 150 is above one half, 0.29 * 750 below.
         if self.first is not None:
@@ -211,11 +228,13 @@ class Unrolled(Rule):
         inside = n_iter if self.last is None else round(Fraction(str(self.last)) * n_iter)
         return n_iter - inside, inside, 0
 
-    def whole(self, n_iter):
+    def whole(self, n_iter: int) -> bool:
         """Say whether CG runs through: differentiated as a whole, or not at all."""
         return sum(n > 0 for n in self.counts(n_iter)) < 2
 
-    def project(self, projection, operator, start=None):
+    def project(
+        self, projection: Projection, operator: FrameOperator, start: torch.Tensor | None = None
+    ) -> Projected:
         """Return the image; CG restarts where differentiation begins or ends."""
         n_iter, spent = projection.n_iter, 0
         if n_iter is None or self.whole(n_iter):
@@ -230,7 +249,9 @@ class Unrolled(Rule):
         result = conjugate_gradient(operator.normal, right, x0=begin.x, n_iter=two)
         return Projected(result.x, n_iter, spent + begin.n_iter + result.n_iter, result)
 
-    def tangents(self, projection, operator, projected):
+    def tangents(
+        self, projection: Projection, operator: FrameOperator, projected: Projected
+    ) -> tuple[torch.Tensor, int]:
         """Return the derivative of those iterations."""
         target, n_params = projection.problem.target, projection.problem.n_params
         before, inside, _ = self.counts(projected.n_iter)
@@ -259,7 +280,7 @@ RULES = {
 """The rules that have a name."""
 
 
-def as_rule(derivative):
+def as_rule(derivative: str | Rule) -> Rule:
     """Return the rule that a name stands for, or the rule itself."""
     if isinstance(derivative, Rule):
         return derivative
