@@ -43,9 +43,10 @@ portable: $(INSTALLED) ## run unit tests and notebooks as other processors would
 digits: $(INSTALLED) ## list the printed numbers that rounding changes; there should be none
 	$(RUN) tools.digits --workers $(WORKERS)
 
-lint: $(INSTALLED) ## check style and formatting
+lint: $(INSTALLED) ## check style, formatting and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
+	$(RUN) ty check
 
 lab: $(INSTALLED) ## open JupyterLab on the chapters
 	$(RUN) jupyterlab notebooks
