@@ -11,11 +11,14 @@ from .derivatives import (
 )
 from .minimise import Result, State, levenberg_marquardt, newton
 from .path import PathResult, Prediction, Step, predictor_corrector
+from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem, Tikhonov
 from .transforms import Affine, NeuralODE, Transform
 
 __all__ = [
+    "MATRICES",
     "Affine",
+    "Comparison",
     "NeuralODE",
     "PathResult",
     "Prediction",
@@ -26,6 +29,7 @@ __all__ = [
     "Step",
     "Tikhonov",
     "Transform",
+    "compare_predictions",
     "gauss_newton_hessian",
     "gradient",
     "hessian",
@@ -34,5 +38,6 @@ __all__ = [
     "mixed_derivative",
     "newton",
     "predictor_corrector",
+    "relative_spectrum",
     "second_order_model",
 ]
