@@ -11,7 +11,7 @@ import torch
 
 import regtools
 from regtools import Affine, RegistrationProblem, SplineImage, predictor_corrector, random_maps
-from regtools.explorers import compare_predictions
+from regtools.registration import compare_predictions
 
 IMAGES = {"hands-phantom": 32, "cells": (28, 34), "retina": 32}
 SCHEDULES = {

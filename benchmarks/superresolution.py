@@ -93,7 +93,7 @@ def run(name, m=20, factor=2, n_frames=4, repeats=1, **options):
             "n_steps": len(steps),
             "peak": peak(),
             "memory": [memory[min(4, len(memory) - 1)], memory[-1]],
-            "error": float((result.image - image).norm() / image.norm()),
+            "error": regtools.relative_error(result.image, image),
             "status": result.status.value,
         },
         sys.stdout,

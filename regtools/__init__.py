@@ -38,7 +38,7 @@ from .superresolution import (
     simulate_frames,
     varpro,
 )
-from .verify import adjoint, dot_product_test, taylor_test
+from .verify import adjoint, dot_product_test, relative_error, taylor_test
 
 __all__ = [
     "Affine",
@@ -73,6 +73,7 @@ __all__ = [
     "projection_jacobian",
     "random_maps",
     "register_frames",
+    "relative_error",
     "second_order_model",
     "simulate_frames",
     "taylor_test",

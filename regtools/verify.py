@@ -1,4 +1,4 @@
-"""Adjoints by reverse mode, and the tests that no derivative and no adjoint may skip."""
+"""Adjoints by reverse mode, the tests that no derivative and no adjoint may skip, and errors."""
 
 from __future__ import annotations
 
@@ -60,6 +60,21 @@ def dot_product_test(
     forward, backward = operator(u), adjoint(v)
     gap = (forward * v).sum() - (u * backward).sum()
     return float(gap.abs() / (forward.norm() * v.norm()))
+
+
+def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
+    """Return the norm of the difference over that of the truth.
+
+    Parameters
+    ----------
+    value, truth : torch.Tensor
+        Of one shape; the truth not zero.
+
+    References
+    ----------
+    Chapter 5.
+    """
+    return float((value - truth).norm() / truth.norm())
 
 
 @dataclass(frozen=True)

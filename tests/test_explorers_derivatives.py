@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from problems import near_identity, two_blobs
-from regtools.explorers.derivatives import MODELS, STEPS, _power, _scientific, taylor_explorer
+from regtools.explorers.derivatives import (
+    MODELS,
+    POSITIONS,
+    STEPS,
+    TaylorView,
+    _power,
+    _scientific,
+    taylor_explorer,
+)
 from regtools.registration import Tikhonov
 
 THETA = 0.3
@@ -17,8 +25,8 @@ V = torch.tensor([0.1, -0.2, 0.1, 0.05, 0.3, -0.2], dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
-def explorer():
-    return taylor_explorer(PROBLEM, W, V, THETA)
+def view():
+    return TaylorView(PROBLEM, W, V, THETA)
 
 
 def loss(t):
@@ -35,53 +43,53 @@ ORDERS = {
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_model_shows_its_order(explorer, model):
-    view = explorer._compute(model=model, step=2.0**-6)
-    assert view.test.order == pytest.approx(ORDERS[model], abs=0.1)
-    assert f"to the power {ORDERS[model]}.0" in explorer._describe(view)
-    assert "times the slope" in explorer._describe(view)
-    lost = dataclasses.replace(view, remainder=0.0)
-    assert "the remainder is lost in rounding;" in explorer._describe(lost)
-    assert "2⁻⁶" in explorer._describe(view) and model in explorer._describe(view)
+def test_each_model_shows_its_order(view, model):
+    result = view.compute(model=model, step=2.0**-6)
+    assert result.test.order == pytest.approx(ORDERS[model], abs=0.1)
+    assert f"to the power {ORDERS[model]}.0" in view.describe(result)
+    assert "times the slope" in view.describe(result)
+    lost = dataclasses.replace(result, remainder=0.0)
+    assert "the remainder is lost in rounding;" in view.describe(lost)
+    assert "2⁻⁶" in view.describe(result) and model in view.describe(result)
 
 
-def test_line_and_remainder_by_direct_calls(explorer):
+def test_line_and_remainder_by_direct_calls(view):
     """The slope and the bend by finite differences, the rest by the loss itself."""
     t, eps = 2.0**-5, 1e-4
     slope = (loss(eps) - loss(-eps)) / (2 * eps)
     bend = (loss(eps) - 2 * loss(0) + loss(-eps)) / eps**2
-    view = explorer._compute(model="gradient, exact Hessian", step=t)
-    change = [loss(t * s) - loss(0) for s in view.positions]
-    np.testing.assert_allclose(view.loss, np.array(change) / (t * abs(slope)), atol=1e-6)
-    predicted = t * view.positions * slope + (t * view.positions) ** 2 / 2 * bend
-    np.testing.assert_allclose(view.predicted, predicted / (t * abs(slope)), atol=1e-5)
+    result = view.compute(model="gradient, exact Hessian", step=t)
+    change = [loss(t * s) - loss(0) for s in POSITIONS]
+    np.testing.assert_allclose(result.loss, np.array(change) / (t * abs(slope)), atol=1e-6)
+    predicted = t * POSITIONS * slope + (t * POSITIONS) ** 2 / 2 * bend
+    np.testing.assert_allclose(result.predicted, predicted / (t * abs(slope)), atol=1e-5)
     remainder = abs(loss(t) - loss(0) - t * slope - t**2 / 2 * bend)
-    assert view.remainder == pytest.approx(remainder, rel=0.02)
-    assert view.remainder == view.test.remainders[5]
+    assert result.remainder == pytest.approx(remainder, rel=0.02)
+    assert result.remainder == result.test.remainders[5]
 
 
-def test_wrong_gradient_is_one_percent_too_long(explorer):
+def test_wrong_gradient_is_one_percent_too_long(view):
     right, wrong = (
-        explorer._compute(model=name, step=0.25).predicted
+        view.compute(model=name, step=0.25).predicted
         for name in ("gradient", "gradient, 1 % too long")
     )
     np.testing.assert_allclose(wrong, 1.01 * right)
 
 
-def test_half_matrix_bends_half_as_much(explorer):
+def test_half_matrix_bends_half_as_much(view):
     none, full, half = (
-        explorer._compute(model=name, step=0.25).predicted
+        view.compute(model=name, step=0.25).predicted
         for name in ("gradient", "gradient, 2 ∂rᵀ∂r", "gradient, ∂rᵀ∂r")
     )
     np.testing.assert_allclose(half - none, (full - none) / 2, atol=1e-12)
     assert abs(full - none).max() > 0.01
 
 
-def test_residual_is_that_of_the_step(explorer):
-    view = explorer._compute(model="gradient", step=1.0)
+def test_residual_is_that_of_the_step(view):
+    result = view.compute(model="gradient", step=1.0)
     grey = PROBLEM.residual(W + V, THETA) / PROBLEM.domain.cell_volume**0.5
-    torch.testing.assert_close(view.residual.flatten(), grey)
-    assert tuple(view.residual.shape) == PROBLEM.domain.m
+    torch.testing.assert_close(result.residual.flatten(), grey)
+    assert tuple(result.residual.shape) == PROBLEM.domain.m
 
 
 def test_numbers_in_words():
@@ -89,13 +97,18 @@ def test_numbers_in_words():
     assert [_scientific(x) for x in (3.2e-7, 140.0, 0.0)] == ["3·10⁻⁷", "1·10²", "0·10⁰"]
 
 
-def test_rounding_is_reached(explorer):
+def test_rounding_is_reached(view):
     """The smallest steps show noise: a remainder that does not fall any more."""
-    view = explorer._compute(model="gradient", step=STEPS[-1])
-    remainders, steps = view.test.remainders, view.test.steps
+    result = view.compute(model="gradient", step=STEPS[-1])
+    remainders, steps = result.test.remainders, result.test.steps
     without_rounding = remainders[10] * (steps[-10] / steps[10]) ** 2
     assert remainders[-10:].max() > 100 * without_rounding  # single ones may be 0 by luck
-    assert abs(view.loss - view.predicted).max() > 1e-3
+    assert abs(result.loss - result.predicted).max() > 1e-3
+
+
+def test_the_explorer_offers_every_model_and_step():
+    model, step = taylor_explorer(PROBLEM, W, V, THETA).controls
+    assert model.values == tuple(MODELS) and step.values == tuple(STEPS)
 
 
 def test_refuses_what_it_cannot_show():

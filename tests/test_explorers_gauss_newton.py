@@ -9,9 +9,17 @@ import scipy.linalg
 import torch
 
 from problems import two_blobs
-from regtools.explorers import compare_predictions, hessian_explorer
-from regtools.explorers.gauss_newton import MATRICES, relative_spectrum
-from regtools.registration import Affine, Tikhonov, newton, predictor_corrector, second_order_model
+from regtools.explorers.gauss_newton import LENGTHS, HessianView, hessian_explorer
+from regtools.registration import (
+    MATRICES,
+    Affine,
+    Tikhonov,
+    compare_predictions,
+    newton,
+    predictor_corrector,
+    relative_spectrum,
+    second_order_model,
+)
 
 THETAS = [10.0, 6.0, 3.0, 1.0, 0.3]
 
@@ -112,24 +120,25 @@ def test_bad_input_is_named(problem):
 
 
 @pytest.fixture(scope="module")
-def explorer(problem):
-    return hessian_explorer(problem, THETAS, problem.transform.identity())
+def view(problem):
+    return HessianView(problem, THETAS, problem.transform.identity())
 
 
-def test_explorer_computes_the_loss_along_each_step(problem, comparisons, explorer):
-    one, curves = explorer._compute(theta=THETAS[3])
+def test_explorer_computes_the_loss_along_each_step(problem, view):
+    result = view.compute(theta=THETAS[3])
+    one, curves = result.comparison, result.curves
     assert one.theta == THETAS[3] and set(curves) == set(MATRICES) - {"printed sign"}
-    lengths = np.linspace(-0.25, 1.5, 15)
+    np.testing.assert_array_equal(LENGTHS, np.linspace(-0.25, 1.5, 15))
     for name, curve in curves.items():
         assert curve[2] == pytest.approx(1)  # s = 0: no prediction
-        w = one.w + lengths[7] * one.steps[name]
+        w = one.w + LENGTHS[7] * one.steps[name]
         loss = float(problem.loss(w, THETAS[3]))
         lowest, start = one.losses["corrected"], float(problem.loss(one.w, THETAS[3]))
         assert curve[7] == pytest.approx((loss - lowest) / (start - lowest))
 
 
-def test_explorer_says_what_it_shows(comparisons, explorer):
-    page = explorer.static_page()
+def test_explorer_says_what_it_shows(problem, comparisons):
+    page = hessian_explorer(problem, THETAS, problem.transform.identity()).static_page()
     data = json.loads(re.search(r'application/json">(.*?)</script>', page, re.S)[1])
     assert data["values"] == [["6 px⁴", "1 px⁴", "0.3 px⁴"]]
     gain = 100 * comparisons[2].gradient_gain("2JTJ")

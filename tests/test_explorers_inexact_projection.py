@@ -2,9 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from regtools.explorers.inexact_projection import exact_iterates, inexact_explorer
+from regtools.explorers.inexact_projection import InexactView, inexact_explorer
 from regtools.images import Domain
-from regtools.superresolution import SuperResolutionProblem, simulate_frames, varpro
+from regtools.superresolution import (
+    SuperResolutionProblem,
+    exact_iterates,
+    simulate_frames,
+    varpro,
+)
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
 COUNTS = (1, 4, 40)
@@ -35,8 +40,8 @@ def iterates(problem, runs, truth):
 
 
 @pytest.fixture(scope="module")
-def explorer(problem, iterates, truth):
-    return inexact_explorer(problem, iterates, truth)
+def view(problem, iterates, truth):
+    return InexactView(problem, iterates, truth)
 
 
 def dense(problem, w):
@@ -76,27 +81,32 @@ def test_the_inexact_error_is_that_of_the_krylov_space(problem, runs, truth):
     assert one.inexact_error != pytest.approx(one.error, rel=1e-3)
 
 
-def test_it_shows_the_iterate_of_the_sliders(iterates, explorer):
+def test_it_shows_the_iterate_of_the_sliders(iterates, view):
     for count in COUNTS:
         for step, one in enumerate(iterates[count]):
-            assert explorer._compute(count=count, step=step) is one
+            assert view.compute(count=count, step=step) is one
             assert (one.count, one.step) == (count, step)
 
 
 def test_a_run_that_has_ended_keeps_its_last_iterate(problem, iterates, truth):
     short = {4: iterates[4], 40: iterates[40][:2]}
-    explorer = inexact_explorer(problem, short, truth)
-    assert explorer._compute(count=40, step=3).step == 1
-    assert explorer._compute(count=4, step=3).step == 3
+    view = InexactView(problem, short, truth)
+    assert view.compute(count=40, step=3).step == 1
+    assert view.compute(count=4, step=3).step == 3
 
 
-def test_it_says_both_errors(explorer):
-    one = explorer._compute(count=1, step=2)
-    line = explorer._describe(one)
+def test_it_says_both_errors(view):
+    one = view.compute(count=1, step=2)
+    line = view.describe(one)
     assert line.startswith("After 2 Gauss–Newton steps with 1 CG iteration a projection")
     assert f"error of {100 * one.error:.0f} %" in line
     assert f"one {100 * one.inexact_error:.0f} %" in line
-    assert "4 CG iterations a projection" in explorer._describe(explorer._compute(count=4, step=0))
+    assert "4 CG iterations a projection" in view.describe(view.compute(count=4, step=0))
+
+
+def test_the_explorer_offers_every_count_and_step(problem, iterates, truth):
+    count, step = inexact_explorer(problem, iterates, truth).controls
+    assert count.values == COUNTS and step.values == (0, 1, 2, 3)
 
 
 def test_bad_arguments_are_refused(problem, iterates, truth):

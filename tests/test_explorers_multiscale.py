@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from problems import two_blobs
-from regtools.explorers.multiscale import FRACTIONS, path_explorer
+from regtools.explorers.multiscale import FRACTIONS, PathView, path_explorer
 from regtools.registration import Prediction, predictor_corrector
 
 THETAS = [10.0, 3.0, 1.0, 0.3]
@@ -15,14 +15,14 @@ def problem():
 
 
 @pytest.fixture(scope="module")
-def explorer(problem):
-    return path_explorer(problem, THETAS, problem.transform.identity())
+def view(problem):
+    return PathView(problem, THETAS, problem.transform.identity())
 
 
 @pytest.mark.parametrize("k", range(4))
-def test_pictures_and_losses_are_those_of_the_path(problem, explorer, k):
+def test_pictures_and_losses_are_those_of_the_path(problem, view, k):
     path = predictor_corrector(problem, THETAS, problem.transform.identity())
-    scale, step = explorer._compute(theta=THETAS[k]), path.steps[k]
+    scale, step = view.compute(theta=THETAS[k]), path.steps[k]
     moved = problem.template(problem.transform(step.w, problem.points), THETAS[k])
     torch.testing.assert_close(scale.moved.flatten(), moved)
     residual = problem.residual(step.w, THETAS[k]) / problem.weight
@@ -38,9 +38,9 @@ def test_pictures_and_losses_are_those_of_the_path(problem, explorer, k):
     assert scale.loss_predicted == pytest.approx((predicted - old) / (old - new) + 1, abs=1e-6)
 
 
-def test_the_predicted_point_is_projected_in_the_norm_of_the_hessian(problem, explorer):
+def test_the_predicted_point_is_projected_in_the_norm_of_the_hessian(problem, view):
     """The foot of the perpendicular minimises the distance: no point of the line is closer."""
-    scale = explorer._compute(theta=1.0)
+    scale = view.compute(theta=1.0)
     step = scale.step
     assert step.prediction is Prediction.USED
     hessian, way = step.result.hessian, step.w - step.w_start
@@ -55,24 +55,28 @@ def test_the_predicted_point_is_projected_in_the_norm_of_the_hessian(problem, ex
     assert foot < 0.5 * distance(0.0) and 0 < scale.loss_predicted < 1
 
 
-def test_it_says_what_the_prediction_did(explorer):
-    first, later = (explorer._describe(explorer._compute(theta=t)) for t in (10.0, 1.0))
+def test_it_says_what_the_prediction_did(view):
+    first, later = (view.describe(view.compute(theta=t)) for t in (10.0, 1.0))
     assert first.startswith("At θ = 10 px⁴ nothing was predicted; the corrector took ")
-    share = 100 * (1 - explorer._compute(theta=1.0).loss_predicted)
+    share = 100 * (1 - view.compute(theta=1.0).loss_predicted)
     assert f"took away {share:.0f} % of the loss" in later
 
 
-def test_a_harmful_prediction_is_reported(explorer):
-    scale = explorer._compute(theta=1.0)
+def test_a_harmful_prediction_is_reported(view):
+    scale = view.compute(theta=1.0)
     harmful = type(scale)(**{**vars(scale), "loss_predicted": 1.2})
-    assert "made the loss worse" in explorer._describe(harmful)
+    assert "made the loss worse" in view.describe(harmful)
 
 
 def test_a_start_at_the_minimum_does_not_divide_by_zero(problem):
     w = predictor_corrector(problem, [10.0], problem.transform.identity(), gtol=1e-13).w
-    explorer = path_explorer(problem, [10.0, 3.0], w)
-    scale = explorer._compute(theta=10.0)
+    scale = PathView(problem, [10.0, 3.0], w).compute(theta=10.0)
     assert scale.step.n_iter == 0 and scale.along == 0 and np.isfinite(scale.losses).all()
+
+
+def test_the_explorer_offers_every_scale(problem):
+    (theta,) = path_explorer(problem, THETAS, problem.transform.identity()).controls
+    assert theta.values == tuple(THETAS) and theta.start == 2
 
 
 def test_a_path_that_ends_early_is_refused(problem):

@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from problems import blob
-from regtools.explorers.partial_cg import COUNTS, FRACTIONS, fraction_explorer
+from regtools.explorers.partial_cg import COUNTS, FRACTIONS, FractionView, fraction_explorer
+from regtools.explorers.partial_columns import Columns
 from regtools.images import Domain
 from regtools.superresolution import (
     Implicit,
@@ -25,8 +26,8 @@ def problem():
 
 
 @pytest.fixture(scope="module")
-def explorer(problem):
-    return fraction_explorer(problem, MAPS)
+def view(problem):
+    return FractionView(Columns(problem, MAPS))
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +51,11 @@ def dense(problem):
     return torch.stack(columns, 1), torch.stack(rows, 1)
 
 
-def test_the_true_column_is_that_of_finite_differences(explorer, dense):
+def test_the_true_column_is_that_of_finite_differences(view, dense):
     """It is what the second panel draws, at every position alike."""
-    figure = matplotlib_axes()
-    explorer._panels[1].plot(explorer._compute(fraction=0.5, n_iter=50), figure)
-    drawn = figure.images[0].get_array().T
+    ax = matplotlib_axes()
+    view.draw_true(view.compute(fraction=0.5, n_iter=50), ax)
+    drawn = ax.images[0].get_array().T
     true = dense[0][:, 4].reshape(8, 12).numpy()
     np.testing.assert_allclose(drawn, true, atol=1e-5 * np.abs(true).max())
 
@@ -66,8 +67,8 @@ def matplotlib_axes():
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.7, 1.0])
-def test_errors_are_those_of_a_column_of_the_jacobian(problem, explorer, dense, fraction):
-    result = explorer._compute(fraction=fraction, n_iter=50)
+def test_errors_are_those_of_a_column_of_the_jacobian(problem, view, dense, fraction):
+    result = view.compute(fraction=fraction, n_iter=50)
     assert result.count == round(50 * fraction)
     rules = [Unrolled(last=fraction), Implicit(n_iter=result.count) if fraction else "none"]
     for rule, error in zip(rules, [result.error, result.error_implicit], strict=True):
@@ -76,18 +77,18 @@ def test_errors_are_those_of_a_column_of_the_jacobian(problem, explorer, dense, 
         assert error == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
-def test_own_cg_lowers_the_error_with_every_iteration(explorer):
+def test_own_cg_lowers_the_error_with_every_iteration(view):
     """With 30 iterations, far above the level where rounding takes over (1e-10, after 50)."""
-    errors = explorer._compute(fraction=1.0, n_iter=30).errors_implicit
+    errors = view.compute(fraction=1.0, n_iter=30).errors_implicit
     assert errors.shape == (len(FRACTIONS),)
     assert (np.diff(errors) < 0).all()
 
 
-def test_without_derivative_both_rules_are_one(explorer):
-    result = explorer._compute(fraction=0.0, n_iter=COUNTS[0])
+def test_without_derivative_both_rules_are_one(view):
+    result = view.compute(fraction=0.0, n_iter=COUNTS[0])
     assert not result.unrolled.any() and not result.implicit.any()
     assert result.error == result.error_implicit > 0
-    text = explorer._describe(result)
+    text = view.describe(result)
     assert text == f"Nothing is differentiated: relative error {result.error:.1f}."
 
 
@@ -101,11 +102,11 @@ def test_without_derivative_both_rules_are_one(explorer):
         (0.9, 101.0, "more than a hundred times as wrong as no derivative at all"),
     ],
 )
-def test_it_says_which_side_of_no_derivative(explorer, fraction, factor, words):
-    whole = explorer._compute(fraction=fraction, n_iter=50)
+def test_it_says_which_side_of_no_derivative(view, fraction, factor, words):
+    whole = view.compute(fraction=fraction, n_iter=50)
     errors = whole.errors_unrolled.copy()
     errors[FRACTIONS.index(fraction)] = factor * errors[0]
-    text = explorer._describe(type(whole)(**{**vars(whole), "errors_unrolled": errors}))
+    text = view.describe(type(whole)(**{**vars(whole), "errors_unrolled": errors}))
     assert text.startswith(f"The last {whole.count} of 50 iterations: {words}. ")
     shown = text.partition("own CG: relative error ")[2].rstrip(".")
     if whole.error_implicit < 0.005:
@@ -114,13 +115,14 @@ def test_it_says_which_side_of_no_derivative(explorer, fraction, factor, words):
         assert float(shown) == pytest.approx(float(f"{whole.error_implicit:.0e}"))
 
 
-def test_the_texts_of_a_column_give_classes(explorer):
-    result = explorer._compute(fraction=1.0, n_iter=50)
-    _, true, last, own = (panel.description(result) for panel in explorer._panels)
+def test_the_texts_of_a_column_give_classes(problem, view):
+    result = view.compute(fraction=1.0, n_iter=50)
+    panels = fraction_explorer(problem, MAPS).panels
+    _, true, last, own = (panel.description(result) for panel in panels)
     assert true.endswith("what is wanted.") and "wrong by less than five times" in last
     assert own.endswith("error below 0.005.")
     wrong = type(result)(**{**vars(result), "unrolled": -9 * result.unrolled})
-    assert "wrong by more than five times" in explorer._panels[2].description(wrong)
+    assert "wrong by more than five times" in view.alt_last(wrong)
 
 
 @pytest.fixture(scope="module")
@@ -132,14 +134,14 @@ def columns(problem, dense):
     return {"106": 1.5 * true, "400": 9e9 * true}
 
 
-def test_other_precisions_are_shown_as_given(problem, explorer, columns, dense):
-    several = fraction_explorer(problem, MAPS, columns=columns)
-    here = several._compute(fraction=0.7, n_iter=100, bits=53)
+def test_other_precisions_are_shown_as_given(problem, view, columns, dense):
+    several = FractionView(Columns(problem, MAPS, columns=columns))
+    here = several.compute(fraction=0.7, n_iter=100, bits=53)
     np.testing.assert_array_equal(
-        here.errors_unrolled, explorer._compute(fraction=0.7, n_iter=100).errors_unrolled
+        here.errors_unrolled, view.compute(fraction=0.7, n_iter=100).errors_unrolled
     )
-    more = several._compute(fraction=0.7, n_iter=100, bits=106)
-    many = several._compute(fraction=0.7, n_iter=100, bits=400)
+    more = several.compute(fraction=0.7, n_iter=100, bits=106)
+    many = several.compute(fraction=0.7, n_iter=100, bits=400)
     np.testing.assert_array_equal(more.errors_implicit, here.errors_implicit)
     assert many.error / more.error == pytest.approx((9e9 - 1) / 0.5, rel=1e-6)
     torch.testing.assert_close(many.unrolled, 6e9 * more.unrolled, rtol=1e-14, atol=0)
@@ -148,11 +150,11 @@ def test_other_precisions_are_shown_as_given(problem, explorer, columns, dense):
     column = dense[0][:, 4].reshape(DOMAIN.m)
     expected = 0.5 * float(operator(column).norm() / dense[1][:, 4].norm())
     assert more.error == pytest.approx(expected, rel=1e-4)
-    assert "70 of 100 iterations in 400 bits: more than" in several._describe(many)
+    assert "70 of 100 iterations in 400 bits: more than" in several.describe(many)
     ratio = more.error / here.errors_unrolled[0]
     expected = f"{ratio:.1g} times the error without a derivative"
-    assert f"70 of 100 iterations in 106 bits: {expected}" in several._describe(more)
-    assert "iterations: " in several._describe(here)
+    assert f"70 of 100 iterations in 106 bits: {expected}" in several.describe(more)
+    assert "iterations: " in several.describe(here)
 
 
 def test_columns_of_another_shape_are_refused(problem, columns):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from regtools import SuperResolutionProblem, load, random_maps, simulate_frames, varpro
-from regtools.explorers.projection_derivative import rule_explorer
+from regtools.explorers.projection_derivative import RuleView, rule_explorer
 
 RULES = ("none", "kaufman")
 
@@ -31,14 +31,14 @@ def runs(hand, problem):
 
 
 @pytest.fixture(scope="module")
-def explorer(hand, problem, runs):
-    return rule_explorer(problem, hand.reference, runs)
+def view(hand, problem, runs):
+    return RuleView(problem, hand.reference, runs)
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("step", [0, 2])
-def test_a_moment_is_that_of_the_run(hand, problem, runs, explorer, rule, step):
-    moment, state = explorer._compute(rule=rule, step=step), runs[rule].history[step]
+def test_a_moment_is_that_of_the_run(hand, problem, runs, view, rule, step):
+    moment, state = view.compute(rule=rule, step=step), runs[rule].history[step]
     assert moment.state is state and moment.rule == rule
     assert moment.loss == pytest.approx(state.loss / runs[rule].history[0].loss)
     # The image solves the normal equations, seen through the dense matrix.
@@ -55,21 +55,21 @@ def test_a_moment_is_that_of_the_run(hand, problem, runs, explorer, rule, step):
 
 def test_a_run_that_ended_earlier_shows_its_last_step(hand, problem, runs):
     short = replace(runs["kaufman"], history=runs["kaufman"].history[:2])
-    explorer = rule_explorer(problem, hand.reference, runs | {"kaufman": short})
-    assert explorer._compute(rule="kaufman", step=3).state.iteration == 1
-    assert explorer._compute(rule="none", step=3).state.iteration == 3
+    view = RuleView(problem, hand.reference, runs | {"kaufman": short})
+    assert view.compute(rule="kaufman", step=3).state.iteration == 1
+    assert view.compute(rule="none", step=3).state.iteration == 3
 
 
-def test_it_says_what_is_seen(explorer):
-    moment = explorer._compute(rule="none", step=1)
-    text = explorer._describe(moment)
+def test_it_says_what_is_seen(view):
+    moment = view.compute(rule="none", step=1)
+    text = view.describe(moment)
     assert text.startswith("No derivative of the projection, after 1 step: ")
     assert f"error {100 * moment.error:.0f} %" in text
-    assert "after 0 steps" in explorer._describe(explorer._compute(rule="kaufman", step=0))
+    assert "after 0 steps" in view.describe(view.compute(rule="kaufman", step=0))
 
 
-def test_sliders_offer_the_rules_that_were_run_and_every_step(explorer):
-    rule, step = explorer._controls
+def test_sliders_offer_the_rules_that_were_run_and_every_step(hand, problem, runs):
+    rule, step = rule_explorer(problem, hand.reference, runs).controls
     assert rule.values == RULES and rule.texts == ["none", "Kaufman"]
     assert step.values == (0, 1, 2, 3) and step.start == 3
 

@@ -3,8 +3,11 @@ import pytest
 import torch
 
 from regtools import Domain, SuperResolutionProblem, simulate_frames
-from regtools.explorers import superresolution_explorer
-from regtools.explorers.superresolution import reconstruct_all
+from regtools.explorers.superresolution import (
+    SuperResolutionView,
+    reconstruct_all,
+    superresolution_explorer,
+)
 from regtools.images import random_maps
 
 LAMS, COUNTS = [0.02, 0.5, 5.0], [1, 4, 60]
@@ -23,8 +26,8 @@ def case():
 
 
 @pytest.fixture(scope="module")
-def explorer(case):
-    return superresolution_explorer(*case, LAMS, COUNTS)
+def view(case):
+    return SuperResolutionView(*case, LAMS, COUNTS)
 
 
 def dense(problem, w, lam):
@@ -68,20 +71,21 @@ def test_roughness_falls_and_misfit_rises_with_lam(case):
     assert misfits == sorted(misfits) and roughness == sorted(roughness, reverse=True)
 
 
-def test_sliders_start_at_the_smallest_error(case, explorer):
+def test_sliders_start_at_the_smallest_error(case, view):
     found = reconstruct_all(*case, LAMS, COUNTS)
     errors = {key: one.error for key, one in found.items()}
-    lam, count = (c.values[c.start] for c in explorer._controls)
+    explorer = superresolution_explorer(*case, LAMS, COUNTS)
+    lam, count = (c.values[c.start] for c in explorer.controls)
     assert errors[lam, count] == min(errors.values())
-    assert explorer._describe(explorer._compute(lam=lam, n_iter=count)).endswith("settings here.")
+    assert view.describe(view.compute(lam=lam, n_iter=count)).endswith("settings here.")
 
 
-def test_it_says_where_more_iterations_do_harm(explorer):
-    early, late = (explorer._compute(lam=0.02, n_iter=count) for count in (4, 60))
+def test_it_says_where_more_iterations_do_harm(view):
+    early, late = (view.compute(lam=0.02, n_iter=count) for count in (4, 60))
     assert early.error < 0.97 * late.error  # semi-convergence: the noise comes in later
-    assert explorer._describe(early).endswith("after 60 iterations it will be worse.")
-    assert "the smallest here is" in explorer._describe(late)
-    assert "1 CG iteration: " in explorer._describe(explorer._compute(lam=5.0, n_iter=1))
+    assert view.describe(early).endswith("after 60 iterations it will be worse.")
+    assert "the smallest here is" in view.describe(late)
+    assert "1 CG iteration: " in view.describe(view.compute(lam=5.0, n_iter=1))
 
 
 def test_a_wrong_image_is_refused(case):

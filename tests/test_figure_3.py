@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 
 import regtools
-from regtools.explorers.gauss_newton import MATRICES, compare_predictions
 from regtools.images import SplineImage
-from regtools.registration import Affine, RegistrationProblem, predictor_corrector
+from regtools.registration import (
+    MATRICES,
+    Affine,
+    RegistrationProblem,
+    compare_predictions,
+    predictor_corrector,
+)
 
 pytestmark = pytest.mark.skipif(
     "REGTOOLS_DATA" not in os.environ,

@@ -100,7 +100,7 @@ def _blank_explorers():
     """Their texts are compared, and drawing takes most of their time."""
     from PIL import Image
 
-    from regtools.explorer import Panel
+    from regtools.explorers import Panel
 
     Panel.picture = lambda self, result, rc: Image.new("RGB", (1, 1))
 

@@ -12,9 +12,9 @@ except ModuleNotFoundError as error:
 
 from .derivatives import taylor_explorer
 from .explorer import Control, Explorer, Panel
-from .gauss_newton import compare_predictions, hessian_explorer, relative_spectrum
+from .gauss_newton import hessian_explorer
 from .image_model import theta_explorer
-from .inexact_projection import exact_iterates, inexact_explorer
+from .inexact_projection import inexact_explorer
 from .multiscale import path_explorer
 from .partial_cg import fraction_explorer
 from .plotting import (
@@ -38,8 +38,6 @@ __all__ = [
     "Control",
     "Explorer",
     "Panel",
-    "compare_predictions",
-    "exact_iterates",
     "fraction_explorer",
     "hessian_explorer",
     "inexact_explorer",
@@ -51,7 +49,6 @@ __all__ = [
     "plot_residual",
     "plot_runs",
     "plot_taylor_test",
-    "relative_spectrum",
     "rule_explorer",
     "superresolution_explorer",
     "taylor_explorer",

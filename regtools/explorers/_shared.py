@@ -1,12 +1,15 @@
 """What several explorers need."""
 
+from .explorer import Panel
 
-def picture_size(domain, scale, height):
-    """Return width and height in inches of a panel whose picture of `domain` is `scale` high."""
+
+def image_panel(draw, alt, domain, scale, height):
+    """Return a panel of `height` inches whose picture of `domain` is `scale` inches high."""
     left, right, bottom, top = domain.omega
-    return scale * (right - left) / (top - bottom), height
+    width = scale * (right - left) / (top - bottom)
+    return Panel(draw, alt, size=(width, height), lossless=False)
 
 
-def relative_error(image, truth):
-    """Return the norm of the difference over that of the truth."""
-    return float((image - truth).norm() / truth.norm())
+def error_alt(image):
+    """Return the text alternative of a picture that shows an image minus the true one."""
+    return f"{image} minus the true one, red where it is too bright, blue where too dark."

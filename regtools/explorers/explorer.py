@@ -260,6 +260,16 @@ class Explorer(ipywidgets.VBox):
         for slider in self._sliders:
             slider.observe(self._update, names="index")
 
+    @property
+    def controls(self):
+        """The sliders' `Control`, a tuple."""
+        return self._controls
+
+    @property
+    def panels(self):
+        """The pictures' `Panel`, a tuple."""
+        return self._panels
+
     def __repr__(self):
         controls = ", ".join(f"{c.name}: {len(c.values)} values" for c in self._controls)
         return f"Explorer({self._name!r}, {controls})"

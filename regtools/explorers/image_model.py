@@ -1,12 +1,123 @@
 """The explorer of chapter 1."""
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 import torch
 
-from ..images import SplineImage, frequency_response, half_gain_wavelength
-from ._shared import picture_size
+from ..images import Domain, SplineImage, frequency_response, half_gain_wavelength
+from ._shared import image_panel
 from .explorer import Control, Explorer, Panel
 from .plotting import plain, plot_frequency_response, plot_image, plot_profile
+
+THETAS = np.geomspace(1e-3, 1e4, 57)
+
+
+@dataclass(frozen=True)
+class Blurred:
+    """What the pictures show at one blur.
+
+    Attributes
+    ----------
+    theta : float
+        Blur in pixels⁴.
+    image, profile : torch.Tensor
+        Grey values at the cell centres, shape ``domain.m``, and along the line.
+    """
+
+    theta: float
+    image: torch.Tensor
+    profile: torch.Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ThetaView:
+    """What `theta_explorer` computes, draws and says, with the same arguments."""
+
+    data: torch.Tensor
+    domain: Domain
+    level: float = 0.45
+
+    @cached_property
+    def image(self):
+        """The `SplineImage` of the data."""
+        return SplineImage(self.data, self.domain)
+
+    @cached_property
+    def points(self):
+        """The cell centres, as the data are."""
+        return self.domain.cell_centers(dtype=self.data.dtype, device=self.data.device)
+
+    @property
+    def row(self):
+        """Index of the pixels that the line runs through."""
+        return int(self.level * self.domain.m[1])
+
+    @property
+    def height(self):
+        """Where the line is."""
+        return self.domain.omega[2] + (self.row + 0.5) * self.domain.h[1]
+
+    @cached_property
+    def line(self):
+        """Points of the line, eight to a pixel, shape ``(n, 2)``."""
+        left, right, *_ = self.domain.omega
+        options = {"dtype": self.data.dtype, "device": self.data.device}
+        x = torch.linspace(left, right, 8 * self.domain.m[0] + 1, **options)
+        return torch.stack([x, torch.full_like(x, self.height)], dim=1)
+
+    def compute(self, theta):
+        """Return the `Blurred` image."""
+        image = self.image(self.points, theta).reshape(self.domain.m)
+        return Blurred(theta, image, self.image(self.line, theta))
+
+    def draw_image(self, result, ax):
+        """Draw the image and the line."""
+        plot_image(result.image, self.domain, ax)
+        ax.axhline(self.height, color="w", lw=0.8)
+
+    def draw_profile(self, result, ax):
+        """Draw the grey values along the line, and the pixels they come from."""
+        places = self.points.reshape(*self.domain.m, 2)[:, self.row, 0]
+        samples = places, self.data[:, self.row]
+        plot_profile(self.line[:, 0], result.profile, ax, samples=samples)
+        ax.set(xlim=self.domain.omega[:2], ylim=(-20, 260))
+
+    def draw_response(self, result, ax):
+        """Draw the gain over the wavelength."""
+        plot_frequency_response(result.theta, ax)
+
+    def alt_image(self, result):
+        """Return the text alternative of the image."""
+        return f"The image at θ = {plain(result.theta)}."
+
+    def describe(self, result):
+        """Say which waves lose more than half of their height."""
+        theta, half = result.theta, half_gain_wavelength(result.theta)
+        if frequency_response(np.pi, theta) > 0.5:  # the shortest wave there is: 2 pixels
+            return f"At θ = {plain(theta)} px⁴ every wave keeps more than half of its height."
+        return (
+            f"At θ = {plain(theta)} px⁴ waves along an axis that are shorter than "
+            f"{half:.3g} pixels lose more than half of their height."
+        )
+
+    def explorer(self):
+        """Return the slider and panels."""
+        profile = "Grey values along the white line, and the pixels they come from."
+        response = "Gain of the blur over the wavelength, an S-shaped curve."
+        return Explorer(
+            self.compute,
+            [
+                image_panel(self.draw_image, self.alt_image, self.domain, 2.5, 2.5),
+                Panel(self.draw_profile, profile),
+                Panel(self.draw_response, response),
+            ],
+            [Control("theta", "Blur θ", THETAS, "px⁴", initial=10.0, every=2, format=plain)],
+            name="theta",
+            describe=self.describe,
+            title="What one number θ does to an image",
+        )
 
 
 def theta_explorer(data, domain, level=0.45):
@@ -26,53 +137,4 @@ def theta_explorer(data, domain, level=0.45):
     Explorer
         One slider over theta, from 1e-3 to 1e4 pixels⁴.
     """
-    image = SplineImage(data, domain)
-    left, right, bottom, _ = domain.omega
-    thetas = np.geomspace(1e-3, 1e4, 57)
-    row = int(level * domain.m[1])
-    height = bottom + (row + 0.5) * domain.h[1]
-    x = torch.linspace(left, right, 8 * domain.m[0] + 1, dtype=data.dtype, device=data.device)
-    line = torch.stack([x, torch.full_like(x, height)], dim=1)
-    grid = domain.cell_centers(dtype=data.dtype, device=data.device)
-    pixels = grid.reshape(*domain.m, 2)[:, row, 0], data[:, row]
-
-    def compute(theta):
-        return theta, image(grid, theta).reshape(domain.m), image(line, theta)
-
-    def draw_image(result, ax):
-        plot_image(result[1], domain, ax)
-        ax.axhline(height, color="w", lw=0.8)
-
-    def draw_profile(result, ax):
-        plot_profile(x, result[2], ax, samples=pixels)
-        ax.set(xlim=(left, right), ylim=(-20, 260))
-
-    def draw_response(result, ax):
-        plot_frequency_response(result[0], ax)
-
-    def describe(result):
-        theta, half = result[0], half_gain_wavelength(result[0])
-        if frequency_response(np.pi, theta) > 0.5:  # the shortest wave there is: 2 pixels
-            return f"At θ = {plain(theta)} px⁴ every wave keeps more than half of its height."
-        return (
-            f"At θ = {plain(theta)} px⁴ waves along an axis that are shorter than "
-            f"{half:.3g} pixels lose more than half of their height."
-        )
-
-    return Explorer(
-        compute,
-        [
-            Panel(
-                draw_image,
-                lambda result: f"The image at θ = {plain(result[0])}.",
-                size=picture_size(domain, 2.5, 2.5),
-                lossless=False,
-            ),
-            Panel(draw_profile, "Grey values along the white line, and the pixels they come from."),
-            Panel(draw_response, "Gain of the blur over the wavelength, an S-shaped curve."),
-        ],
-        [Control("theta", "Blur θ", thetas, "px⁴", initial=10.0, every=2, format=plain)],
-        name="theta",
-        describe=describe,
-        title="What one number θ does to an image",
-    )
+    return ThetaView(data, domain, level).explorer()

@@ -1,82 +1,106 @@
-"""The explorer of chapter 8, and what it shows of a run with inexact projections."""
+"""The explorer of chapter 8."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
-from ._shared import picture_size, relative_error
+from ..superresolution import SuperResolutionProblem
+from ._shared import error_alt, image_panel
 from .explorer import Control, Explorer, Panel
 from .plotting import plot_image, plot_residual
 
 LIMIT = 80.0  # grey values at which the colours of the error end
 
 
-@dataclass(frozen=True)
-class Iterate:
-    """One iterate of a run, looked at with an exact solve.
+@dataclass(frozen=True, eq=False)
+class InexactView:
+    """What `inexact_explorer` computes, draws and says, with the same arguments."""
 
-    Attributes
-    ----------
-    count : int
-        CG iterations of each projection of the run.
-    step : int
-        Accepted steps so far; the last one where the run has ended before.
-    image : torch.Tensor
-        Shape ``domain.m``: the image that fits the maps best, from an accurate solve.
-    error : float
-        Norm of `image` minus the true image, relative to the true image.
-    inexact_error : float
-        The same for the image after `count` CG iterations, which the run itself has seen.
-    loss : float
-        Reduced objective, that is, with the exact image.
-    """
+    problem: SuperResolutionProblem
+    iterates: Mapping
+    truth: torch.Tensor
 
-    count: int
-    step: int
-    image: torch.Tensor
-    error: float
-    inexact_error: float
-    loss: float
+    def __post_init__(self):
+        if len(self.iterates) < 2 or not all(self.iterates.values()):
+            raise ValueError(f"iterates must be at least 2 lists; got counts {list(self.iterates)}")
+        self.problem.check_image(self.truth, "truth")
 
+    @cached_property
+    def along(self):
+        """The iterates, sorted by the number of CG iterations."""
+        return dict(sorted(self.iterates.items()))
 
-def exact_iterates(problem, run, truth, count):
-    """Solve exactly at every iterate of a run whose projections were not exact.
+    @property
+    def last(self):
+        """Steps of the longest run."""
+        return max(len(found) for found in self.along.values()) - 1
 
-    Parameters
-    ----------
-    problem : SuperResolutionProblem
-        What was minimised.
-    run : VarProResult
-        From `varpro`, with ``n_iter_cg=count``.
-    truth : torch.Tensor
-        The image that the frames come from, shape `domain.m`.
-    count : int
-        CG iterations of each projection of the run.
+    def compute(self, count, step):
+        """Return the `Iterate`, the last one if the run has ended before."""
+        found = self.along[count]
+        return found[min(step, len(found) - 1)]
 
-    Returns
-    -------
-    list of Iterate
-        The start and every accepted iterate.
+    def draw_image(self, one, ax):
+        """Draw the exact image."""
+        plot_image(one.image, self.problem.domain, ax)
 
-    References
-    ----------
-    Paper, section 4.3.2: final errors are measured after an exact solve.
-    """
-    iterates = []
-    for state in run.history:
-        image = problem.reconstruct(state.w)
-        inexact = problem.reconstruct(state.w, count)
-        iterates.append(
-            Iterate(
-                count,
-                state.iteration,
-                image,
-                relative_error(image, truth),
-                relative_error(inexact, truth),
-                float(problem.loss(state.w, image)),
-            )
+    def draw_error(self, one, ax):
+        """Draw the exact image minus the true one."""
+        plot_residual(one.image - self.truth, self.problem.domain, ax, largest=LIMIT)
+
+    def draw_curves(self, one, ax):
+        """Draw the errors of all runs over the steps, and mark this iterate."""
+        for count, found in self.along.items():
+            errors = [100 * other.error for other in found]
+            shown = count == one.count
+            style = {"color": "C0", "lw": 1.8, "zorder": 3} if shown else {"color": "0.75", "lw": 1}
+            ax.plot(range(len(errors)), errors, **style)
+        ax.plot(one.step, 100 * one.error, "o", color="C0", ms=6, zorder=4, clip_on=False)
+        errors = [other.error for found in self.along.values() for other in found]
+        low, high = 0.9 * (100 * min(errors)), 1.1 * (100 * max(errors))
+        ticks = [tick for tick in (5, 10, 15, 20, 30, 50, 100) if low <= tick <= high]
+        ax.set(yscale="log", ylim=(low, high), xlim=(0, max(self.last, 1)))
+        ax.set_yticks(ticks, [str(tick) for tick in ticks])
+        ax.minorticks_off()
+        ax.set(xlabel="Gauss–Newton step", ylabel="error [%]")
+
+    def alt_image(self, one):
+        """Return the text alternative of the image."""
+        return f"The exact image after {one.step} steps."
+
+    def describe(self, one):
+        """Say the errors of the exact and of the inexact image."""
+        plural = "s" if one.count > 1 else ""
+        return (
+            f"After {one.step} Gauss–Newton steps with {one.count} CG iteration{plural} a "
+            f"projection, the exact image for these maps has an error of {100 * one.error:.0f} % "
+            f"(the inexact one {100 * one.inexact_error:.0f} %)."
         )
-    return iterates
+
+    def explorer(self):
+        """Return the sliders and panels."""
+        domain, steps = self.problem.domain, list(range(self.last + 1))
+        curves = (
+            "Error of the exact image over the Gauss–Newton steps, one curve for each number "
+            "of CG iterations, with this one in blue."
+        )
+        return Explorer(
+            self.compute,
+            [
+                image_panel(self.draw_image, self.alt_image, domain, 2.3, 2.4),
+                image_panel(self.draw_error, error_alt("That image"), domain, 2.3, 2.4),
+                Panel(self.draw_curves, curves, size=(2.9, 2.4)),
+            ],
+            [
+                Control("count", "CG iterations", list(self.along), initial=25, format="{}"),
+                Control("step", "Gauss–Newton step", steps, initial=self.last, every=5),
+            ],
+            name="inexact",
+            describe=self.describe,
+            title="Projections with few CG iterations",
+        )
 
 
 def inexact_explorer(problem, iterates, truth):
@@ -101,74 +125,4 @@ def inexact_explorer(problem, iterates, truth):
     ValueError, TypeError
         If `iterates` are fewer than two lists or hold an empty one, or `truth` does not fit.
     """
-    if len(iterates) < 2 or not all(iterates.values()):
-        raise ValueError(f"iterates must be at least 2 lists; got counts {list(iterates)}")
-    problem.check_image(truth, "truth")
-    along = dict(sorted(iterates.items()))
-    last = max(len(found) for found in along.values()) - 1
-    domain = problem.domain
-    size = picture_size(domain, 2.3, 2.4)
-    highest = 100 * max(one.error for found in along.values() for one in found)
-    lowest = 100 * min(one.error for found in along.values() for one in found)
-
-    def compute(count, step):
-        found = along[count]
-        return found[min(step, len(found) - 1)]
-
-    def draw_image(one, ax):
-        plot_image(one.image, domain, ax)
-
-    def draw_error(one, ax):
-        plot_residual(one.image - truth, domain, ax, largest=LIMIT)
-
-    def draw_curves(one, ax):
-        for count, found in along.items():
-            errors = [100 * other.error for other in found]
-            shown = count == one.count
-            style = {"color": "C0", "lw": 1.8, "zorder": 3} if shown else {"color": "0.75", "lw": 1}
-            ax.plot(range(len(errors)), errors, **style)
-        ax.plot(one.step, 100 * one.error, "o", color="C0", ms=6, zorder=4, clip_on=False)
-        ticks = [t for t in (5, 10, 15, 20, 30, 50, 100) if 0.9 * lowest <= t <= 1.1 * highest]
-        ax.set(yscale="log", ylim=(0.9 * lowest, 1.1 * highest), xlim=(0, max(last, 1)))
-        ax.set_yticks(ticks, [str(tick) for tick in ticks])
-        ax.minorticks_off()
-        ax.set(xlabel="Gauss–Newton step", ylabel="error [%]")
-
-    def describe(one):
-        plural = "s" if one.count > 1 else ""
-        return (
-            f"After {one.step} Gauss–Newton steps with {one.count} CG iteration{plural} a "
-            f"projection, the exact image for these maps has an error of {100 * one.error:.0f} % "
-            f"(the inexact one {100 * one.inexact_error:.0f} %)."
-        )
-
-    return Explorer(
-        compute,
-        [
-            Panel(
-                draw_image,
-                lambda one: f"The exact image after {one.step} steps.",
-                size=size,
-                lossless=False,
-            ),
-            Panel(
-                draw_error,
-                "That image minus the true one, red where it is too bright, blue where too dark.",
-                size=size,
-                lossless=False,
-            ),
-            Panel(
-                draw_curves,
-                "Error of the exact image over the Gauss–Newton steps, one curve for each number "
-                "of CG iterations, with this one in blue.",
-                size=(2.9, 2.4),
-            ),
-        ],
-        [
-            Control("count", "CG iterations", list(along), initial=25, format="{}"),
-            Control("step", "Gauss–Newton step", list(range(last + 1)), initial=last, every=5),
-        ],
-        name="inexact",
-        describe=describe,
-        title="Projections with few CG iterations",
-    )
+    return InexactView(problem, iterates, truth).explorer()

@@ -1,12 +1,15 @@
 """The explorer of chapter 5."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from matplotlib.ticker import LogLocator
 
 from ..superresolution import SuperResolutionProblem
-from ._shared import picture_size, relative_error
+from ..verify import relative_error
+from ._shared import image_panel
 from .explorer import Control, Explorer, Panel
 from .plotting import plain, plot_image, plot_residual
 
@@ -89,6 +92,113 @@ def reconstruct_all(problem, w, image, lams, counts):
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class SuperResolutionView:
+    """What `superresolution_explorer` computes, draws and says, with the same arguments."""
+
+    problem: SuperResolutionProblem
+    w: torch.Tensor
+    image: torch.Tensor
+    lams: Sequence[float]
+    counts: Sequence[int]
+
+    @cached_property
+    def found(self):
+        """The `Reconstruction` for each pair of λ and number of iterations."""
+        return reconstruct_all(self.problem, self.w, self.image, self.lams, self.counts)
+
+    @cached_property
+    def best(self):
+        """The reconstruction with the smallest error."""
+        return min(self.found.values(), key=lambda one: one.error)
+
+    def compute(self, lam, n_iter):
+        """Return the `Reconstruction`."""
+        return self.found[lam, n_iter]
+
+    def draw_image(self, one, ax):
+        """Draw the image."""
+        plot_image(one.image, self.problem.domain, ax, "image")
+
+    def draw_error(self, one, ax):
+        """Draw the image minus the sharp one."""
+        title = f"error {100 * one.error:.1f} %"
+        plot_residual(one.image - self.image, self.problem.domain, ax, title, LIMIT)
+
+    def draw_curve(self, one, ax):
+        """Draw roughness over misfit for every number of iterations, and mark this setting."""
+        for count in self.counts:
+            curve = [self.found[lam, count] for lam in self.lams]
+            style = {"color": "0.8", "lw": 1} if count != one.n_iter else {"color": "C0"}
+            points = [(other.misfit, other.roughness) for other in curve]
+            ax.plot(*zip(*points, strict=True), ".-", ms=4, **style)
+        ax.plot(one.misfit, one.roughness, "o", color="C1", ms=8)
+        limits = {"xlim": self._limits("misfit"), "ylim": self._limits("roughness")}
+        ax.set(xscale="log", yscale="log", **limits)
+        ax.set(xlabel="data misfit", ylabel=r"roughness $\|\mathsf{L} f\|$")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter(lambda value, _: plain(value))
+        ax.minorticks_off()
+
+    def _limits(self, name):
+        """The range of one number over all settings, and some room."""
+        values = [getattr(one, name) for one in self.found.values()]
+        return min(values) / 1.3, max(values) * 1.3
+
+    def alt_image(self, one):
+        """Return the text alternative of the image."""
+        return f"The reconstructed image at λ = {plain(one.lam)}."
+
+    def alt_error(self, one):
+        """Return the text alternative of the error."""
+        return (
+            "Reconstruction minus sharp image, red where it is too bright; relative error "
+            f"{100 * one.error:.1f} %."
+        )
+
+    def alt_curve(self, one):
+        """Return the text alternative of the curves."""
+        return (
+            "Roughness over data misfit, one curve for each number of iterations; the "
+            f"point of this setting is at {plain(one.misfit)} and {plain(one.roughness)}."
+        )
+
+    def describe(self, one):
+        """Say the error, and what else would do better."""
+        plural = "s" if one.n_iter != 1 else ""
+        text = (
+            f"λ = {plain(one.lam)}, {one.n_iter} CG iteration{plural}: "
+            f"error {100 * one.error:.1f} %, "
+        )
+        if one is self.best:
+            return text + "the smallest of all settings here."
+        if one.error < 0.97 * self.found[one.lam, self.counts[-1]].error:
+            return text + f"after {self.counts[-1]} iterations it will be worse."
+        return text + f"the smallest here is {100 * self.best.error:.1f} %."
+
+    def explorer(self, lam=None, n_iter=None):
+        """Return the sliders and panels; by default the sliders start at the smallest error."""
+        domain = self.problem.domain
+        lam = self.best.lam if lam is None else lam
+        n_iter = self.best.n_iter if n_iter is None else n_iter
+        return Explorer(
+            self.compute,
+            [
+                image_panel(self.draw_image, self.alt_image, domain, 1.8, 2.1),
+                image_panel(self.draw_error, self.alt_error, domain, 1.8, 2.1),
+                Panel(self.draw_curve, self.alt_curve, size=(2.6, 2.1)),
+            ],
+            [
+                Control("lam", "λ", self.lams, initial=lam, format=plain),
+                Control("n_iter", "CG iterations", self.counts, initial=n_iter, format="{:d}"),
+            ],
+            name="superresolution",
+            describe=self.describe,
+            title="Two ways to keep noise out: λ, or stopping early",
+        )
+
+
 def superresolution_explorer(problem, w, image, lams, counts, lam=None, n_iter=None):
     """Show the image over λ and over the number of CG iterations, at given maps.
 
@@ -105,85 +215,4 @@ def superresolution_explorer(problem, w, image, lams, counts, lam=None, n_iter=N
         Two sliders; panels for the image, its error, and the L-curve.
     """
     lams, counts = [float(value) for value in lams], [int(count) for count in counts]
-    found = reconstruct_all(problem, w, image, lams, counts)
-    best = min(found.values(), key=lambda one: one.error)
-    domain = problem.domain
-    size = picture_size(domain, 1.8, 2.1)
-
-    def draw_image(one, ax):
-        plot_image(one.image, domain, ax, "image")
-
-    def draw_error(one, ax):
-        plot_residual(one.image - image, domain, ax, f"error {100 * one.error:.1f} %", LIMIT)
-
-    def limits(name):
-        values = [getattr(other, name) for other in found.values()]
-        return min(values) / 1.3, max(values) * 1.3
-
-    def draw_curve(one, ax):
-        for count in counts:
-            curve = [found[value, count] for value in lams]
-            style = {"color": "0.8", "lw": 1} if count != one.n_iter else {"color": "C0"}
-            points = [(other.misfit, other.roughness) for other in curve]
-            ax.plot(*zip(*points, strict=True), ".-", ms=4, **style)
-        ax.plot(one.misfit, one.roughness, "o", color="C1", ms=8)
-        ax.set(xscale="log", yscale="log", xlim=limits("misfit"), ylim=limits("roughness"))
-        ax.set(xlabel="data misfit", ylabel=r"roughness $\|\mathsf{L} f\|$")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(lambda value, _: plain(value))
-        ax.minorticks_off()
-
-    def describe(one):
-        plural = "s" if one.n_iter != 1 else ""
-        text = (
-            f"λ = {plain(one.lam)}, {one.n_iter} CG iteration{plural}: "
-            f"error {100 * one.error:.1f} %, "
-        )
-        if one is best:
-            return text + "the smallest of all settings here."
-        if one.error < 0.97 * found[one.lam, counts[-1]].error:
-            return text + f"after {counts[-1]} iterations it will be worse."
-        return text + f"the smallest here is {100 * best.error:.1f} %."
-
-    return Explorer(
-        lambda lam, n_iter: found[lam, n_iter],
-        [
-            Panel(
-                draw_image,
-                lambda one: f"The reconstructed image at λ = {plain(one.lam)}.",
-                size=size,
-                lossless=False,
-            ),
-            Panel(
-                draw_error,
-                lambda one: (
-                    "Reconstruction minus sharp image, red where it is too bright; relative error "
-                    f"{100 * one.error:.1f} %."
-                ),
-                size=size,
-                lossless=False,
-            ),
-            Panel(
-                draw_curve,
-                lambda one: (
-                    "Roughness over data misfit, one curve for each number of iterations; the "
-                    f"point of this setting is at {plain(one.misfit)} and {plain(one.roughness)}."
-                ),
-                size=(2.6, 2.1),
-            ),
-        ],
-        [
-            Control("lam", "λ", lams, initial=best.lam if lam is None else lam, format=plain),
-            Control(
-                "n_iter",
-                "CG iterations",
-                counts,
-                initial=best.n_iter if n_iter is None else n_iter,
-                format="{:d}",
-            ),
-        ],
-        name="superresolution",
-        describe=describe,
-        title="Two ways to keep noise out: λ, or stopping early",
-    )
+    return SuperResolutionView(problem, w, image, lams, counts).explorer(lam, n_iter)

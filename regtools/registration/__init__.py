@@ -11,12 +11,15 @@ from .derivatives import (
 )
 from .minimise import levenberg_marquardt, newton
 from .path import PathResult, Prediction, Step, predictor_corrector
+from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem, Tikhonov
 from .results import Result, State
 from .transforms import Affine, NeuralODE, Transform
 
 __all__ = [
+    "MATRICES",
     "Affine",
+    "Comparison",
     "NeuralODE",
     "PathResult",
     "Prediction",
@@ -27,6 +30,7 @@ __all__ = [
     "Step",
     "Tikhonov",
     "Transform",
+    "compare_predictions",
     "gauss_newton_hessian",
     "gradient",
     "hessian",
@@ -35,5 +39,6 @@ __all__ = [
     "mixed_derivative",
     "newton",
     "predictor_corrector",
+    "relative_spectrum",
     "second_order_model",
 ]

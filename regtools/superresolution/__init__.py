@@ -1,6 +1,7 @@
 """Super-resolution: frames, the joint problem, the projection and its derivative, two solvers."""
 
 from .frames import FramesResult, enlarged_frame, register_frames, simulate_frames
+from .iterates import Iterate, exact_iterates
 from .operator import FrameLayout, FrameOperator
 from .problem import SuperResolutionProblem
 from .projection import Projection, projection_jacobian
@@ -14,6 +15,7 @@ __all__ = [
     "FrameOperator",
     "FramesResult",
     "Implicit",
+    "Iterate",
     "Kaufman",
     "NoDerivative",
     "Projected",
@@ -24,6 +26,7 @@ __all__ = [
     "VarProResult",
     "VarProState",
     "enlarged_frame",
+    "exact_iterates",
     "joint_gauss_newton",
     "projection_jacobian",
     "register_frames",
