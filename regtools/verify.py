@@ -95,7 +95,7 @@ def taylor_test(
     w: torch.Tensor,
     direction: torch.Tensor,
     derivatives: Sequence[torch.Tensor],
-    steps: Sequence[float] | None = None,
+    steps: Sequence[float] | np.ndarray | None = None,
 ) -> TaylorTest:
     r"""Walk away from `w` and see what the derivatives leave unexplained.
 

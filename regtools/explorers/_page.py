@@ -7,6 +7,7 @@ import html
 import io
 import json
 from importlib import resources
+from typing import Any
 
 from PIL import Image
 
@@ -15,7 +16,7 @@ DPI = 160  # about two pixels of the picture for one of the screen where three p
 
 def asset(suffix):
     """Style or script of the explorer, without blank lines, which would end a Markdown block."""
-    text = resources.files(__package__).joinpath(f"explorer.{suffix}").read_text("utf-8")
+    text = resources.files("regtools.explorers").joinpath(f"explorer.{suffix}").read_text("utf-8")
     return "\n".join(line for line in text.splitlines() if line.strip())
 
 
@@ -85,7 +86,9 @@ class StaticPage:
     def __init__(self, panels):
         self.panels = panels
         self.lines = []
-        self.stores = [{"alt": [], "picture": [], "pictures": {}} for _ in panels]
+        self.stores: list[dict[str, Any]] = [
+            {"alt": [], "picture": [], "pictures": {}} for _ in panels
+        ]
 
     def add(self, line, alts, pictures):
         """Append the description, text alternatives and pictures of one setting."""

@@ -106,9 +106,10 @@ class TaylorView:
     def terms(self, model):
         """Return first and second derivative along the direction, as a model has them."""
         first, source, second = MODELS[model]
-        matrix = getattr(self.derivatives, source) if source else None
-        bend = float(self.direction @ matrix @ self.direction) if source else 0.0
-        return first * self.slope, second * bend
+        if not source:
+            return first * self.slope, 0.0
+        matrix = getattr(self.derivatives, source)
+        return first * self.slope, second * float(self.direction @ matrix @ self.direction)
 
     @cached_property
     def tests(self):

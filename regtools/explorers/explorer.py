@@ -19,7 +19,7 @@ from numbers import Real
 from typing import Any
 
 import ipywidgets
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ class Control:
 
     name: str
     label: str
-    values: Sequence[Any]
+    values: Sequence[Any] | np.ndarray
     unit: str = ""
     initial: Any = None
     every: int = 1
@@ -107,7 +107,7 @@ class Control:
         if self.initial is None:
             return 0
         if self.initial in self.values:
-            return self.values.index(self.initial)
+            return list(self.values).index(self.initial)
         numbers = all(isinstance(value, Real) for value in (self.initial, *self.values))
         if not numbers or not math.isfinite(self.initial):
             raise ValueError(
@@ -274,7 +274,9 @@ class Explorer(ipywidgets.VBox):
         controls = ", ".join(f"{c.name}: {len(c.values)} values" for c in self._controls)
         return f"Explorer({self._name!r}, {controls})"
 
-    def _repr_mimebundle_(self, include=None, exclude=None):
+    def _repr_mimebundle_(  # ty: ignore[incompatible-method-override]
+        self, include=None, exclude=None
+    ):
         view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
         bundle = {
             "text/plain": repr(self),

@@ -63,8 +63,8 @@ class ThetaView:
     def line(self):
         """Points of the line, eight to a pixel, shape ``(n, 2)``."""
         left, right, *_ = self.domain.omega
-        options = {"dtype": self.data.dtype, "device": self.data.device}
-        x = torch.linspace(left, right, 8 * self.domain.m[0] + 1, **options)
+        n, data = 8 * self.domain.m[0] + 1, self.data
+        x = torch.linspace(left, right, n, dtype=data.dtype, device=data.device)
         return torch.stack([x, torch.full_like(x, self.height)], dim=1)
 
     def compute(self, theta):

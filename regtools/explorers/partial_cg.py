@@ -1,6 +1,7 @@
 """The explorer of chapter 7."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -147,9 +148,10 @@ class FractionView:
         def image(draw, alt):
             return image_panel(draw, alt, self.columns.problem.domain, 1.75, 2.0)
 
-        options = {"unit": "of the iterations", "initial": 0.7, "format": "{:.0%}"}
+        options: dict[str, Any] = {"unit": "of the iterations"}
+        options |= {"initial": 0.7, "format": "{:.0%}"}
         bits = sorted({DOUBLE, *self.columns.stored})
-        precision = {"unit": "bits", "initial": DOUBLE, "format": "{:d}"}
+        precision: dict[str, Any] = {"unit": "bits", "initial": DOUBLE, "format": "{:d}"}
         return Explorer(
             self.compute,
             [

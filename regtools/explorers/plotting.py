@@ -8,7 +8,7 @@ import numpy as np
 from ..images import frequency_response, half_gain_wavelength
 from ..superresolution import RULES
 
-STYLE = str(files(__package__) / "regtools.mplstyle")
+STYLE = str(files("regtools.explorers") / "regtools.mplstyle")
 """Path of the matplotlib style file, for ``plt.style.use`` or ``plt.style.context``."""
 
 
