@@ -15,16 +15,13 @@ from __future__ import annotations
 import abc
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import torch
 
 from ..images import checks
 from ..solvers import CGResult, conjugate_gradient, differentiate_cg
 from .operator import FrameOperator
-
-if TYPE_CHECKING:
-    from .projection import Projection
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,39 @@ class Projected:
     result: CGResult
 
 
+class Setting(Protocol):
+    """What a rule is told, and may ask for: `Projection` is one.
+
+    Attributes
+    ----------
+    problem : SuperResolutionProblem
+    n_iter : int or None
+        CG iterations of the image; None runs to `tol`.
+    tol : float
+        Relative residual of the normal equations.
+    image0 : torch.Tensor or None
+        Where CG starts; None is a black image.
+    """
+
+    problem: Any
+    n_iter: int | None
+    tol: float
+    image0: torch.Tensor | None
+
+    def run_cg(self, operator: FrameOperator, start: torch.Tensor | None) -> CGResult:
+        """Solve for the image from `start`."""
+        ...
+
+    def solve(self, operator: FrameOperator, right: torch.Tensor) -> tuple[torch.Tensor, int]:
+        """Solve AᵀA X = `right` column by column; return X and the CG iterations done."""
+        ...
+
+
 class Rule(abc.ABC):
     """One way to differentiate the projection.
 
-    A subclass needs a `label` and `tangents`; the rest has defaults. The methods get a
-    `Projection`, which knows ``problem``, ``n_iter`` (CG iterations of the image, None to run to
-    ``tol``), ``tol`` and ``image0``, and can ``solve`` the tangent equations.
+    A subclass needs a `label` and `tangents`; the rest has defaults. The methods get the `Setting`
+    of the projection.
 
     Attributes
     ----------
@@ -83,7 +107,7 @@ class Rule(abc.ABC):
         return n_iter
 
     def project(
-        self, projection: Projection, operator: FrameOperator, start: torch.Tensor | None = None
+        self, projection: Setting, operator: FrameOperator, start: torch.Tensor | None = None
     ) -> Projected:
         """Return the `Projected` image; `start` is the image that a step predicts."""
         free = projection.n_iter is None and self.warm_start and start is not None
@@ -92,7 +116,7 @@ class Rule(abc.ABC):
 
     @abc.abstractmethod
     def tangents(
-        self, projection: Projection, operator: FrameOperator, projected: Projected
+        self, projection: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w, shape ``(*m, n_params)``, and how many CG iterations it took."""
 
@@ -109,7 +133,7 @@ class NoDerivative(Rule):
     label = "none"
 
     def tangents(
-        self, projection: Projection, operator: FrameOperator, projected: Projected
+        self, projection: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return zeros."""
         image = projected.image
@@ -148,7 +172,7 @@ class Kaufman(_OwnCG):
     one_solve = True
 
     def tangents(
-        self, projection: Projection, operator: FrameOperator, projected: Projected
+        self, projection: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return the ∂f/∂w that its Jacobian belongs to."""
         right = -operator.adjoint(operator.derivative(projected.image))
@@ -172,7 +196,7 @@ class Implicit(_OwnCG):
     label = "implicit"
 
     def tangents(
-        self, projection: Projection, operator: FrameOperator, projected: Projected
+        self, projection: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as exactly as its CG iterations give it."""
         image = projected.image
@@ -233,7 +257,7 @@ class Unrolled(Rule):
         return sum(n > 0 for n in self.counts(n_iter)) < 2
 
     def project(
-        self, projection: Projection, operator: FrameOperator, start: torch.Tensor | None = None
+        self, projection: Setting, operator: FrameOperator, start: torch.Tensor | None = None
     ) -> Projected:
         """Return the image; CG restarts where differentiation begins or ends."""
         n_iter, spent = projection.n_iter, 0
@@ -250,7 +274,7 @@ class Unrolled(Rule):
         return Projected(result.x, n_iter, spent + begin.n_iter + result.n_iter, result)
 
     def tangents(
-        self, projection: Projection, operator: FrameOperator, projected: Projected
+        self, projection: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return the derivative of those iterations."""
         target, n_params = projection.problem.target, projection.problem.n_params
