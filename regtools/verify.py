@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch.func import vjp
 
+from .images import ShortRepr
+
 
 def adjoint(
     operator: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor
@@ -77,8 +79,8 @@ def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
     return float((value - truth).norm() / truth.norm())
 
 
-@dataclass(frozen=True)
-class TaylorTest:
+@dataclass(frozen=True, repr=False)
+class TaylorTest(ShortRepr):
     """Result of `taylor_test`: steps, remainders (both arrays) and the observed order."""
 
     steps: np.ndarray

@@ -66,7 +66,14 @@ def error(image):
 def run(rows, derivative, max_iter=10, n_iter_cg=None, damping=1e-3, image0=None):
     problem, w0 = getattr(paper(), rows)
     return varpro(
-        problem, w0, derivative, n_iter_cg, rows, max_iter, damping=damping, image0=image0
+        problem,
+        w0,
+        derivative,
+        n_iter_cg=n_iter_cg,
+        rows=rows,
+        max_iter=max_iter,
+        damping=damping,
+        image0=image0,
     )
 
 

@@ -8,13 +8,19 @@ from dense_frames import DOMAIN, small_problem, start
 from problems import two_blobs
 from regtools import (
     Kaufman,
+    RegistrationProblem,
     Status,
+    Transform,
     conjugate_gradient,
     differentiate_cg,
+    gradient,
+    hessian,
     newton,
     predictor_corrector,
     register_frames,
+    second_order_model,
     simulate_frames,
+    taylor_test,
     varpro,
 )
 from regtools.images import Domain, load, random_maps
@@ -137,7 +143,7 @@ class Half(Kaufman):
     label = "Kaufman, half"
 
     def count(self, n_iter):
-        return max(1, n_iter // 2)
+        return None if n_iter is None else max(1, n_iter // 2)
 
 
 class Doubled(Rule):
@@ -156,6 +162,8 @@ def test_a_rule_of_ones_own_needs_one_class():
     mine = varpro(problem, w0, Half(), n_iter_cg=8, max_iter=2)
     same = varpro(problem, w0, Kaufman(n_iter=4), n_iter_cg=8, max_iter=2)
     assert mine.loss == same.loss and mine.n_iter_cg == same.n_iter_cg
+    free = [varpro(problem, w0, rule, max_iter=2).loss for rule in (Half(), "kaufman")]
+    assert free[0] == free[1]  # both to the tolerance
     doubled = varpro(problem, w0, Doubled(), max_iter=2)
     assert doubled.loss != varpro(problem, w0, "kaufman", max_iter=2).loss
 
@@ -168,12 +176,106 @@ def test_a_rule_without_tangents_cannot_be_made():
         Nothing()
 
 
+class Wrong(Kaufman):
+    """Gives back what no rule may."""
+
+    label = "wrong"
+    answer: object = None
+
+    def tangents(self, setting, operator, projected):
+        return Wrong.answer
+
+
+@pytest.mark.parametrize(
+    "answer", [torch.zeros(8, 12, 12), (torch.zeros(8, 12), 3), (torch.zeros(8, 12, 12), None)]
+)
+def test_what_a_rule_gives_is_checked(answer, monkeypatch):
+    monkeypatch.setattr(Wrong, "answer", answer)
+    problem = small_problem(q=6)  # many parameters: the tangents must be asked for all the same
+    with pytest.raises(
+        TypeError, match=r"Wrong.tangents must return a tensor of shape \(8, 12, 36"
+    ):
+        varpro(problem, start(problem), Wrong(), max_iter=1)
+
+
+def test_a_count_below_one_is_no_count():
+    class Nothing(Kaufman):
+        label = "nothing"
+
+        def count(self, n_iter):
+            return 0
+
+    problem = small_problem()
+    with pytest.raises(ValueError, match=r"Nothing.count\(5\) must be a whole number"):
+        varpro(problem, start(problem), Nothing(), n_iter_cg=5, max_iter=1)
+    with pytest.raises(TypeError, match="instance; got the class Nothing"):
+        varpro(problem, start(problem), Nothing, max_iter=1)
+
+
+# --- maps of one's own -----------------------------------------------------------------
+
+
+class Similarity(Transform):
+    """Scale, angle and shift, about a centre."""
+
+    dim, n_params = 2, 4
+
+    def __init__(self, centre):
+        self.centre = torch.tensor(centre, dtype=torch.float64)
+
+    def __call__(self, w, x):
+        scale, angle = w[0], w[1]
+        turn = torch.stack(
+            [torch.cos(angle), -torch.sin(angle), torch.sin(angle), torch.cos(angle)]
+        )
+        return (x - self.centre) @ (scale * turn.reshape(2, 2)).T + self.centre + w[2:]
+
+    def identity(self, dtype=torch.float64, device=None):
+        return torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=dtype, device=device)
+
+
+def test_a_map_of_ones_own_needs_one_class():
+    problem = two_blobs(Similarity((1.5, 1.5)))
+    w = torch.tensor([1.1, 0.2, 0.1, -0.2], dtype=torch.float64)
+    v = torch.tensor([0.3, -0.5, 0.2, 0.4], dtype=torch.float64)
+    slope, bend = gradient(problem, w, 1.0) @ v, v @ hessian(problem, w, 1.0) @ v
+    test = taylor_test(lambda w: problem.loss(w, 1.0), w, v, [slope, bend])
+    assert test.order == pytest.approx(3, abs=0.1)
+    path = predictor_corrector(problem, [10.0, 1.0, 0.1], problem.transform.identity())
+    assert path.success and path.loss < float(problem.loss(problem.transform.identity(), 0.1))
+
+
+@pytest.mark.parametrize(
+    ("transform", "message"),
+    [
+        (Similarity, "instance of a Transform; got Similarity"),
+        (lambda w, x: x, "instance of a Transform; got <lambda>"),
+        (type("Bare", (Similarity,), {"n_params": None})((0, 0)), "must set n_params"),
+    ],
+)
+def test_what_is_no_map_is_refused(transform, message):
+    with pytest.raises(TypeError, match=message):
+        RegistrationProblem(two_blobs().template, two_blobs().reference, transform)
+
+
+def test_parameters_of_another_length_are_refused():
+    problem = two_blobs(Similarity((1.5, 1.5)))
+    for function in (problem.loss, lambda w, t: gradient(problem, w, t)):
+        with pytest.raises(ValueError, match=r"w must have shape \(4,\); got \(6,\)"):
+            function(torch.zeros(6, dtype=torch.float64), 1.0)
+
+
 def test_reprs_are_short():
     problem = small_problem()
     for result in (
         varpro(problem, start(problem), max_iter=1),
         register_frames(problem.frames, DOMAIN, thetas=[100.0]),
         newton(two_blobs(), 1.0, two_blobs().transform.identity()),
+        predictor_corrector(two_blobs(), [1.0], two_blobs().transform.identity()),
+        load("hands-phantom", 16),
+        problem.layout,
+        problem.operator(start(problem)),
+        second_order_model(two_blobs(), two_blobs().transform.identity(), 1.0),
     ):
         text = repr(result)
         assert len(text) < 300 and "tensor(" not in text and type(result).__name__ in text

@@ -2,6 +2,7 @@
 
 from . import _checks as checks
 from . import _tracing as tracing
+from ._short import ShortRepr
 from ._taylor import local_taylor, stencil
 from .datasets import DATASETS, Image, Pair, load, random_maps
 from .domain import Domain
@@ -12,6 +13,7 @@ __all__ = [
     "Domain",
     "Image",
     "Pair",
+    "ShortRepr",
     "SplineImage",
     "checks",
     "frequency_response",

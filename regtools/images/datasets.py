@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from . import _phantom
+from ._short import ShortRepr
 from .domain import Domain
 
 # Pictures shipped inside the scikit-image wheel; the licence is quoted from each docstring.
@@ -68,8 +69,8 @@ _HANDS_SHA256 = {
 DATASETS = ("hands-phantom", *_REAL, "hands")
 
 
-@dataclass(frozen=True, eq=False)
-class Image:
+@dataclass(frozen=True, eq=False, repr=False)
+class Image(ShortRepr):
     """One image on its domain.
 
     Attributes
@@ -89,8 +90,8 @@ class Image:
     licence: str
 
 
-@dataclass(frozen=True, eq=False)
-class Pair:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pair(ShortRepr):
     """Two images on one domain, of which the template is to be moved onto the reference.
 
     Attributes

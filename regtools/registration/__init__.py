@@ -10,11 +10,12 @@ from .derivatives import (
     second_order_model,
 )
 from .minimise import levenberg_marquardt, newton
+from .neural_ode import NeuralODE
 from .path import PathResult, Prediction, Step, predictor_corrector
 from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem, Tikhonov
 from .results import Result, State
-from .transforms import Affine, NeuralODE, Transform
+from .transforms import Affine, Transform
 
 __all__ = [
     "MATRICES",

@@ -19,11 +19,12 @@ import torch
 from torch.func import grad
 from torch.func import hessian as ad_hessian
 
+from ..images import ShortRepr
 from .problem import RegistrationProblem
 
 
-@dataclass(frozen=True)
-class SecondOrderModel:
+@dataclass(frozen=True, repr=False)
+class SecondOrderModel(ShortRepr):
     """Loss with first and second derivatives at one point, computed together.
 
     Attributes
@@ -72,6 +73,7 @@ def second_order_model(
     ----------
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
     """
+    problem.check_parameters(w)
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
     value, slope, second = _split(problem.template.taylor(y, theta, 2 if exact else 1))
     residual = problem.weight * (value - problem.reference_values(theta))
@@ -103,6 +105,7 @@ def gradient(
     ----------
     Chapter 2.
     """
+    problem.check_parameters(w)
     y = problem.transform(w, problem.points)
     value, slope, _ = _split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
@@ -161,6 +164,7 @@ def mixed_derivative(
     ----------
     Paper, section 3.2: the right-hand side of dw/dθ. Chapter 3.
     """
+    problem.check_parameters(w)
     y = problem.transform(w, problem.points)
     value, slope, _ = _split(problem.template.taylor(y, theta, 1))
     value_rate, slope_rate, _ = _split(problem.template.taylor_theta_derivative(y, theta, 1))

@@ -12,11 +12,11 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from ..solvers import SolverResult, Status
+from ..solvers import Record, SolverResult, Status
 from .derivatives import gradient, mixed_derivative, second_order_model
 from .minimise import check_start, levenberg_marquardt, newton
 from .problem import RegistrationProblem
@@ -35,8 +35,8 @@ class Prediction(enum.Enum):
     NOT_FINITE = "skipped: the loss is not finite at the predicted point"
 
 
-@dataclass(frozen=True)
-class Step:
+@dataclass(frozen=True, repr=False)
+class Step(Record):
     """One scale of a path.
 
     Attributes
@@ -83,11 +83,15 @@ class PathResult(SolverResult):
         Parameters at the last scale, shape ``(n_params,)``.
     n_iter : int
         Corrector steps summed over the path.
+    loss : float
+        At the last scale; NaN if there is none yet.
     history : tuple of Step
         One for each scale, also called ``steps``.
     success, status, message
         See `SolverResult`.
     """
+
+    also: ClassVar[tuple[str, ...]] = ("loss",)
 
     w: torch.Tensor
 

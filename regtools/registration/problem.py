@@ -43,8 +43,8 @@ class RegistrationProblem:
     ----------
     template, reference : SplineImage
         On the same domain, with the same dtype and device.
-    transform : Affine or NeuralODE, or any object with their interface
-        The map y(x; w), a pure function ``transform(w, x)``.
+    transform : Transform
+        The map y(x; w), for example `Affine`, `NeuralODE` or a subclass of your own.
     regularizer : callable, optional
         ``S(w)``, a differentiable number, such as `Tikhonov`.
     lam : float
@@ -53,7 +53,8 @@ class RegistrationProblem:
     Raises
     ------
     TypeError
-        If `template` or `reference` is not a `SplineImage`, or their dtypes or devices differ.
+        If `template` or `reference` is not a `SplineImage`, their dtypes or devices differ, or
+        `transform` is not a `Transform` with its two numbers.
     ValueError
         If the domains differ, the dimension of `transform` is another, an image is constant,
         or `lam` is negative, not finite, or given without a regulariser.
@@ -88,6 +89,13 @@ class RegistrationProblem:
                 f"{template.data.dtype} on {template.data.device} and "
                 f"{reference.data.dtype} on {reference.data.device}"
             )
+        if not isinstance(transform, Transform):
+            name = getattr(transform, "__name__", type(transform).__name__)
+            raise TypeError(f"transform must be an instance of a Transform; got {name}")
+        for name in ("dim", "n_params"):
+            if not isinstance(getattr(transform, name, None), int):
+                kind = type(transform).__name__
+                raise TypeError(f"transform must set {name}, a whole number; {kind} does not")
         if transform.dim != template.domain.dim:
             raise ValueError(
                 f"transform must have dim = {template.domain.dim}; got {transform.dim}"
@@ -119,8 +127,16 @@ class RegistrationProblem:
         theta : float or torch.Tensor
             Blur of both images in pixels⁴.
         """
+        self.check_parameters(w)
         moved = self.template(self.transform(w, self.points), theta)
         return self.weight * (moved - self.reference_values(theta))
+
+    def check_parameters(self, w: torch.Tensor) -> None:
+        """Raise unless `w` has the shape ``(n_params,)``."""
+        if w.shape != (self.transform.n_params,):
+            raise ValueError(
+                f"w must have shape ({self.transform.n_params},); got {tuple(w.shape)}"
+            )
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""

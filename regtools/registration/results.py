@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..solvers import SolverResult
+from ..solvers import Record, SolverResult
 
 
-@dataclass(frozen=True)
-class State:
+@dataclass(frozen=True, repr=False)
+class State(Record):
     """What a solver tells its callback after each accepted iterate."""
 
     iteration: int

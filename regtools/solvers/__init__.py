@@ -2,7 +2,7 @@
 
 from .cg import CGResult, DifferentiatedCG, conjugate_gradient, differentiate_cg
 from .damped import FREE, LeastSquares, Work, minimise_damped
-from .status import NotFiniteError, SolverResult, Status, gradient_message, message
+from .status import NotFiniteError, Record, SolverResult, Status, gradient_message, message
 
 __all__ = [
     "FREE",
@@ -10,6 +10,7 @@ __all__ = [
     "DifferentiatedCG",
     "LeastSquares",
     "NotFiniteError",
+    "Record",
     "SolverResult",
     "Status",
     "Work",

@@ -1,9 +1,9 @@
 """How a run ended, for every solver of the package, and what all their results share."""
 
 import enum
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-import torch
+from ..images import ShortRepr
 
 
 class Status(enum.Enum):
@@ -28,8 +28,12 @@ class NotFiniteError(ArithmeticError):
     """The objective or a derivative left the finite numbers at a point that was tried."""
 
 
+class Record(ShortRepr):
+    """What a history keeps of one iterate."""
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SolverResult:
+class SolverResult(ShortRepr):
     """What the results of all solvers share.
 
     Attributes
@@ -51,19 +55,6 @@ class SolverResult:
     message: str = field(repr=False)
     n_iter: int
     history: tuple = field(default=(), repr=False)
-
-    def __repr__(self):
-        shown = [f"{f.name}={_short(getattr(self, f.name))}" for f in fields(self) if f.repr]
-        return f"{type(self).__name__}({', '.join(shown)})"
-
-
-def _short(value):
-    """A value in a few characters."""
-    if isinstance(value, torch.Tensor):
-        return f"<{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}>"
-    if isinstance(value, Status):
-        return value.name
-    return f"{value:.6g}" if isinstance(value, float) else repr(value)
 
 
 def message(status, n_iter, test, advice):

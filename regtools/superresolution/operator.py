@@ -12,12 +12,12 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from ..images import Domain, local_taylor, stencil
+from ..images import Domain, ShortRepr, local_taylor, stencil
 from ._sparse import RowPattern, fixed_width
 
 
-@dataclass(frozen=True, eq=False)
-class FrameLayout:
+@dataclass(frozen=True, eq=False, repr=False)
+class FrameLayout(ShortRepr):
     """Which rows there are and what fills those that do not move.
 
     Attributes
@@ -125,6 +125,9 @@ class FrameOperator:
         pattern, fill = self._rows()
         values = pattern.merged(fill[0])
         self._moving, self._moving_adjoint = pattern.matrix(values), pattern.transposed(values)
+
+    def __repr__(self):
+        return f"FrameOperator({sum(self.layout.row_sizes)} rows, image {self.layout.domain.m})"
 
     def _rows(self):
         """Where the entries of the moving rows stand, and what fills them: value and slopes.

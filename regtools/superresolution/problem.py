@@ -34,6 +34,8 @@ ROWS = ("stacked", "data")
 class SuperResolutionProblem:
     r"""Find maps w and one sharp image f that explain all frames.
 
+    Each frame is moved by an affine map.
+
     Parameters
     ----------
     frames : torch.Tensor

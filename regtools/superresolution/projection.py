@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..images import checks
@@ -52,18 +54,26 @@ class Projection:
         self.n_iter, self.tol = n_iter, tol
         self.image0 = starting_image(problem, image0)
 
+    def __repr__(self):
+        return f"Projection({self.rule!r}, n_iter={self.n_iter}, tol={self.tol:g})"
+
     def run_cg(self, operator: FrameOperator, start: torch.Tensor | None):
         """Return the `CGResult` of the image from `start`, to the count or the tolerance."""
         return self.problem.solve(operator, n_iter=self.n_iter, tol=self.tol, start=start)
 
-    def stop(self):
+    def stop(self) -> dict[str, Any]:
         """Say where CG ends for what the rule solves: the options of `conjugate_gradient`."""
         count = self.rule.count(self.n_iter)
-        return {"n_iter": count} if count else {"tol": self.tol}
+        checks.check_n_iter(f"{type(self.rule).__name__}.count({self.n_iter})", count)
+        return {"tol": self.tol} if count is None else {"n_iter": count}
 
-    def solve(self, operator: FrameOperator, right: torch.Tensor):
-        """Solve AᵀA X = `right`, column by column; return X and the CG iterations done."""
-        result = conjugate_gradient(operator.normal, right, columns=True, **self.stop())
+    def solve(self, operator: FrameOperator, right: torch.Tensor, *, n_iter: int | None = None):
+        """Solve AᵀA X = `right`, column by column; return X and the CG iterations done.
+
+        CG ends as the rule's `count` says, or after `n_iter` iterations.
+        """
+        stop: dict[str, Any] = self.stop() if n_iter is None else {"n_iter": n_iter}
+        result = conjugate_gradient(operator.normal, right, columns=True, **stop)
         return result.x, result.n_iter
 
     def project(self, operator: FrameOperator, start: torch.Tensor | None = None) -> Projected:
@@ -81,7 +91,21 @@ class Projection:
 
     def tangents(self, operator: FrameOperator, projected: Projected) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as the rule has it, and how many CG iterations it took."""
-        return self.rule.tangents(self, operator, projected)
+        found = self.rule.tangents(self, operator, projected)
+        shape = *self.problem.domain.m, self.problem.n_params
+        if not (
+            isinstance(found, tuple)
+            and len(found) == 2
+            and torch.is_tensor(found[0])
+            and found[0].shape == shape
+            and isinstance(found[1], int)
+        ):
+            got = [tuple(part.shape) if torch.is_tensor(part) else part for part in [*found]]
+            raise TypeError(
+                f"{type(self.rule).__name__}.tangents must return a tensor of shape {shape} and "
+                f"a whole number; got {got}"
+            )
+        return found
 
     def image_derivative(self, operator: FrameOperator, projected: Projected) -> torch.Tensor:
         """Return ∂f/∂w as the rule has it, shape ``(*m, n_params)``.

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from ..solvers import SolverResult
+from ..solvers import Record, SolverResult
 
 
-@dataclass(frozen=True)
-class VarProState:
+@dataclass(frozen=True, repr=False)
+class VarProState(Record):
     """What `varpro` tells its callback after each accepted iterate.
 
     Attributes

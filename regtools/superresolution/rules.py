@@ -19,13 +19,13 @@ from typing import Any, Protocol
 
 import torch
 
-from ..images import checks
+from ..images import ShortRepr, checks
 from ..solvers import CGResult, conjugate_gradient, differentiate_cg
 from .operator import FrameOperator
 
 
-@dataclass(frozen=True)
-class Projected:
+@dataclass(frozen=True, repr=False)
+class Projected(ShortRepr):
     """An image and how CG came to it.
 
     Attributes
@@ -33,7 +33,7 @@ class Projected:
     image : torch.Tensor
         Shape `domain.m`.
     n_iter : int
-        CG iterations that the image took, as the rule splits them.
+        CG iterations that the image took, as the rule splits them; from a warm start, those since.
     spent : int
         CG iterations done in all, those included that only found out how many are needed.
     result : CGResult
@@ -69,16 +69,26 @@ class Setting(Protocol):
         """Solve for the image from `start`."""
         ...
 
-    def solve(self, operator: FrameOperator, right: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """Solve AᵀA X = `right` column by column; return X and the CG iterations done."""
+    def solve(
+        self, operator: FrameOperator, right: torch.Tensor, *, n_iter: int | None = None
+    ) -> tuple[torch.Tensor, int]:
+        """Solve AᵀA X = `right` column by column; return X and the CG iterations done.
+
+        CG ends as the rule's `count` says, or after `n_iter` iterations.
+        """
         ...
 
 
 class Rule(abc.ABC):
     """One way to differentiate the projection.
 
-    A subclass needs a `label` and `tangents`; the rest has defaults. The methods get the `Setting`
-    of the projection.
+    A subclass needs a `label` and `tangents`; the rest has defaults. Hand an instance to `varpro`,
+    and compare its `projection_jacobian` with that of a rule you trust.
+
+    The methods get the `Setting` of the projection and the `FrameOperator` at w. With them D is
+    ``operator.derivative(image)``, Aᵀ ``operator.adjoint(rows)``, and (∂A)ᵀ r
+    ``operator.derivative_adjoint(rows)``; ``setting.solve(operator, right)`` solves the tangent
+    equations AᵀA ∂f = −(∂A)ᵀ r − AᵀD.
 
     Attributes
     ----------
@@ -87,8 +97,20 @@ class Rule(abc.ABC):
     warm_start : bool
         Whether CG may start at the image that a step predicts, where it runs to a tolerance.
     one_solve : bool
-        Whether the steps are those of Kaufman's rule, so that a step can be had from one solve of
-        the size of the image.
+        Whether the steps are those of Kaufman's rule. Then `varpro` with stacked rows and 32
+        parameters or more gets a step from one solve of the size of the image: it never asks for
+        `tangents`, and `count` limits that solve. A subclass with `tangents` of its own has False
+        unless it says otherwise.
+
+    Examples
+    --------
+    Kaufman's rule with half of the iterations of the image:
+
+    >>> class Half(Kaufman):
+    ...     label = "Kaufman, half"
+    ...
+    ...     def count(self, n_iter):
+    ...         return None if n_iter is None else max(1, n_iter // 2)
 
     References
     ----------
@@ -99,24 +121,33 @@ class Rule(abc.ABC):
     warm_start = True
     one_solve = False
 
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "tangents" in vars(cls) and "one_solve" not in vars(cls):
+            cls.one_solve = False
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
     def count(self, n_iter: int | None) -> int | None:
         """Return the CG iterations of the tangent equations, or None: to the tolerance.
 
-        `n_iter` is that of the image, None if it runs to a tolerance.
+        `n_iter` is that of the image; without a number given to `varpro` it is None, as the image
+        runs to a tolerance.
         """
         return n_iter
 
     def project(
-        self, projection: Setting, operator: FrameOperator, start: torch.Tensor | None = None
+        self, setting: Setting, operator: FrameOperator, start: torch.Tensor | None = None
     ) -> Projected:
         """Return the `Projected` image; `start` is the image that a step predicts."""
-        free = projection.n_iter is None and self.warm_start and start is not None
-        result = projection.run_cg(operator, start if free else projection.image0)
+        free = setting.n_iter is None and self.warm_start and start is not None
+        result = setting.run_cg(operator, start if free else setting.image0)
         return Projected(result.x, result.n_iter, result.n_iter, result)
 
     @abc.abstractmethod
     def tangents(
-        self, projection: Setting, operator: FrameOperator, projected: Projected
+        self, setting: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w, shape ``(*m, n_params)``, and how many CG iterations it took."""
 
@@ -133,11 +164,11 @@ class NoDerivative(Rule):
     label = "none"
 
     def tangents(
-        self, projection: Setting, operator: FrameOperator, projected: Projected
+        self, setting: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return zeros."""
         image = projected.image
-        return image.new_zeros(*image.shape, projection.problem.n_params), 0
+        return image.new_zeros(*image.shape, setting.problem.n_params), 0
 
 
 @dataclass(frozen=True)
@@ -172,11 +203,11 @@ class Kaufman(_OwnCG):
     one_solve = True
 
     def tangents(
-        self, projection: Setting, operator: FrameOperator, projected: Projected
+        self, setting: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return the ∂f/∂w that its Jacobian belongs to."""
         right = -operator.adjoint(operator.derivative(projected.image))
-        return projection.solve(operator, right)
+        return setting.solve(operator, right)
 
 
 @dataclass(frozen=True)
@@ -196,13 +227,13 @@ class Implicit(_OwnCG):
     label = "implicit"
 
     def tangents(
-        self, projection: Setting, operator: FrameOperator, projected: Projected
+        self, setting: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as exactly as its CG iterations give it."""
         image = projected.image
         right = -operator.adjoint(operator.derivative(image))
-        right = right - operator.derivative_adjoint(operator(image) - projection.problem.target)
-        return projection.solve(operator, right)
+        right = right - operator.derivative_adjoint(operator(image) - setting.problem.target)
+        return setting.solve(operator, right)
 
 
 @dataclass(frozen=True)
@@ -257,29 +288,29 @@ class Unrolled(Rule):
         return sum(n > 0 for n in self.counts(n_iter)) < 2
 
     def project(
-        self, projection: Setting, operator: FrameOperator, start: torch.Tensor | None = None
+        self, setting: Setting, operator: FrameOperator, start: torch.Tensor | None = None
     ) -> Projected:
         """Return the image; CG restarts where differentiation begins or ends."""
-        n_iter, spent = projection.n_iter, 0
+        n_iter, spent = setting.n_iter, 0
         if n_iter is None or self.whole(n_iter):
-            whole = super().project(projection, operator)
+            whole = super().project(setting, operator)
             n_iter, spent = whole.n_iter, whole.spent
             if self.whole(n_iter):
                 return whole
         # A restart changes the last digits.
         one, two = (n for n in self.counts(n_iter) if n)
-        right = operator.adjoint(projection.problem.target)
-        begin = conjugate_gradient(operator.normal, right, projection.image0, n_iter=one)
+        right = operator.adjoint(setting.problem.target)
+        begin = conjugate_gradient(operator.normal, right, setting.image0, n_iter=one)
         result = conjugate_gradient(operator.normal, right, x0=begin.x, n_iter=two)
         return Projected(result.x, n_iter, spent + begin.n_iter + result.n_iter, result)
 
     def tangents(
-        self, projection: Setting, operator: FrameOperator, projected: Projected
+        self, setting: Setting, operator: FrameOperator, projected: Projected
     ) -> tuple[torch.Tensor, int]:
         """Return the derivative of those iterations."""
-        target, n_params = projection.problem.target, projection.problem.n_params
+        target, n_params = setting.problem.target, setting.problem.n_params
         before, inside, _ = self.counts(projected.n_iter)
-        right, start, spent = operator.adjoint(target), projection.image0, 0
+        right, start, spent = operator.adjoint(target), setting.image0, 0
         if not inside:
             return right.new_zeros(*right.shape, n_params), 0
         if before:
@@ -308,6 +339,8 @@ def as_rule(derivative: str | Rule) -> Rule:
     """Return the rule that a name stands for, or the rule itself."""
     if isinstance(derivative, Rule):
         return derivative
+    if isinstance(derivative, type):
+        raise TypeError(f"derivative must be an instance; got the class {derivative.__name__}")
     if not isinstance(derivative, str) or derivative not in RULES:
         raise ValueError(
             f"derivative must be one of {list(RULES)}, or an Implicit, Kaufman, Unrolled or other "
