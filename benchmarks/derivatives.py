@@ -14,7 +14,7 @@ import time
 import numpy as np
 import psutil
 import torch
-from timing import ratio, side_by_side
+from _timing import ratio, side_by_side
 from torch.func import grad, hessian, jacfwd
 
 import regtools

@@ -18,7 +18,7 @@ import tempfile
 
 import scipy.ndimage
 import torch
-from timing import ratio, side_by_side
+from _timing import ratio, side_by_side
 from torch.func import vjp
 
 from regtools.images import Domain, SplineImage, _taylor

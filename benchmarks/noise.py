@@ -28,7 +28,7 @@ RULES = ("none", "kaufman", "implicit")
 def errors(name, m, seeds, sigma):
     """Errors in percent of the rules, one row for each λ."""
     loaded = regtools.load(name, m)
-    image = loaded.reference if name == "hands-phantom" else loaded.data
+    image = loaded.image
     frames = simulate_frames(image, loaded.domain, 2, random_maps(loaded.domain, seeds))
     generator = torch.Generator().manual_seed(seeds[0])
     noise = torch.randn(frames.shape, generator=generator, dtype=frames.dtype)

@@ -49,9 +49,7 @@ def main():
                 for key in ("exact", "2JTJ")
             ]
             print(f"{name:15s} map {seed} {row[0]:17d} {row[1]:5d} {row[2]:8d} {row[3]:5d}")
-    pair = regtools.load("hands-phantom", 32)
-    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
-    problem = RegistrationProblem(*images, Affine(2))
+    problem = RegistrationProblem.of(regtools.load("hands-phantom", 32), Affine(2))
     print("corrector steps on the drawn hands      none   2JᵀJ   exact")
     for label, schedule in SCHEDULES.items():
         counts = [

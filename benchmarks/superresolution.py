@@ -21,16 +21,13 @@ from pathlib import Path
 
 import psutil
 import torch
+from _timing import ratio, side_by_side
 from derivatives import TRIM
-from timing import ratio, side_by_side
 
 import regtools
 from regtools.superresolution import (
     RULES,
     Projection,
-    SuperResolutionProblem,
-    register_frames,
-    simulate_frames,
     varpro,
 )
 
@@ -40,11 +37,8 @@ SIZES = [(20, 2, 4), (32, 4, 16), (64, 4, 16), (128, 4, 16), (256, 4, 16)]  # pi
 
 def make(name, m, factor, n_frames):
     """The paper's test problem, or a larger one of its kind, with a start over scales."""
-    pair = regtools.load(name, m)
-    w = regtools.random_maps(pair.domain, range(2, 1 + n_frames))
-    frames = simulate_frames(pair.reference, pair.domain, factor, w)
-    problem = SuperResolutionProblem(frames, pair.domain, factor, lam=1e-2)
-    return problem, register_frames(frames, pair.domain).w, pair.reference
+    known = regtools.simulated_problem(name, m, factor=factor, seeds=range(2, 1 + n_frames))
+    return known.problem, known.w0, known.image
 
 
 def peak():

@@ -36,6 +36,7 @@ from .superresolution import (
     projection_jacobian,
     register_frames,
     simulate_frames,
+    simulated_problem,
     varpro,
 )
 from .verify import adjoint, dot_product_test, relative_error, taylor_test
@@ -76,6 +77,7 @@ __all__ = [
     "relative_error",
     "second_order_model",
     "simulate_frames",
+    "simulated_problem",
     "taylor_test",
     "varpro",
 ]

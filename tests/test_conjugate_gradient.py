@@ -121,9 +121,9 @@ def test_exactly_so_many_iterations_is_a_success():
 
 
 def test_too_few_iterations_for_the_tolerance_is_said():
-    result = conjugate_gradient(MATRIX, RIGHT, n_iter=4, tol=1e-6)
+    result = conjugate_gradient(MATRIX, RIGHT, max_iter=4, tol=1e-6)
     assert not result.success and result.status is Status.MAX_ITERATIONS and result.n_iter == 4
-    assert "raise n_iter or tol" in result.message
+    assert "raise max_iter or tol" in result.message
     close(result.x, scipys(MATRIX, RIGHT, 4))
 
 

@@ -91,11 +91,8 @@ def test_columns_of_the_explorer_are_near_those_of_double_precision_where_roundi
     """50 iterations, all differentiated: too few for rounding to matter."""
     stored = np.load(many_bits.COLUMNS)
     assert list(stored) == ["106", "400"]
-    loaded = regtools.load("hands-phantom", 20)
-    maps = regtools.random_maps(loaded.domain, many_bits.PROBLEMS[0][2])
-    frames = regtools.simulate_frames(loaded.reference, loaded.domain, 2, maps)
-    problem = regtools.SuperResolutionProblem(frames, loaded.domain, 2, lam=1e-2)
-    operator = problem.operator(regtools.register_frames(frames, loaded.domain).w)
+    known = regtools.simulated_problem()
+    problem, operator = known.problem, known.problem.operator(known.w0)
     projection = Projection(problem, "unrolled", n_iter=COUNTS[0])
     moves = projection.linearize(operator, projection.project(operator))[0][..., PARAMETER].numpy()
     for bits in stored:

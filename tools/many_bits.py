@@ -54,20 +54,16 @@ def matrices(name, m, seeds, parameter=None):
 
     Taken where `register_frames` starts the search, as in chapter 7.
     """
-    loaded = regtools.load(name, m)
-    image = loaded.reference if name == "hands-phantom" else loaded.data
-    maps = regtools.random_maps(loaded.domain, seeds)
-    frames = regtools.simulate_frames(image, loaded.domain, 2, maps)
-    problem = regtools.SuperResolutionProblem(frames, loaded.domain, 2, lam=1e-2)
-    operator = problem.operator(regtools.register_frames(frames, loaded.domain).w)
-    n = image.numel()
+    known = regtools.simulated_problem(name, m, seeds=seeds)
+    problem, operator = known.problem, known.problem.operator(known.w0)
+    n = known.image.numel()
     eye = torch.eye(n, dtype=torch.float64)
-    N = operator.normal(eye.reshape(*loaded.domain.m, n)).reshape(n, n)
+    N = operator.normal(eye.reshape(*known.domain.m, n)).reshape(n, n)
     # Each unit image with zero tangents gives (∂_k N) times it.
     slopes = torch.stack(
         [
             operator.normal_jvp(_alone(one, problem.n_params))[..., 1:].reshape(n, -1)
-            for one in eye.reshape(n, *loaded.domain.m)
+            for one in eye.reshape(n, *known.domain.m)
         ],
         dim=1,
     )

@@ -173,14 +173,12 @@ class Frames:
     """The test problem with its start: the published one where that works."""
 
     def __init__(self, name):
-        pair = regtools.load(name, 20)
-        self.image, self.domain = pair.reference, pair.domain
-        self.w = regtools.random_maps(pair.domain, (2, 3, 4))
-        self.frames = simulate_frames(self.image, pair.domain, 2, self.w)
-        self.problem = SuperResolutionProblem(self.frames, pair.domain, 2, 1e-2)
-        self.free = SuperResolutionProblem(self.frames, pair.domain, 2, 1e-2, fix_first=False)
+        known = regtools.simulated_problem(name)
+        self.image, self.domain, self.w = known.image, known.domain, known.w_true
+        self.frames, self.problem = known.frames, known.problem
+        self.free = SuperResolutionProblem(self.frames, self.domain, 2, 1e-2, fix_first=False)
         published = {"thetas": [1e-3]} if name == "hands" else {}
-        self.start = register_frames(self.frames, pair.domain, **published).w
+        self.start = register_frames(self.frames, self.domain, **published).w
         self.free_start = torch.cat([Affine(2).identity(), self.start])
 
     def error(self, image, n=2):

@@ -202,7 +202,8 @@ class Explorer(ipywidgets.VBox):
     Raises
     ------
     TypeError, ValueError
-        If an argument is not as described. Errors of the four functions pass through.
+        If a function is not callable, `panels` or `controls` hold something else or are too few or
+        too many, or `name` has other characters. Errors of the four functions pass through.
     """
 
     def __init__(

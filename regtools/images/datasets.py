@@ -89,6 +89,11 @@ class Image(ShortRepr):
     credit: str
     licence: str
 
+    @property
+    def image(self) -> torch.Tensor:
+        """The true image of a super-resolution problem: the data."""
+        return self.data
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pair(ShortRepr):
@@ -110,6 +115,11 @@ class Pair(ShortRepr):
     domain: Domain
     credit: str
     licence: str
+
+    @property
+    def image(self) -> torch.Tensor:
+        """The true image of a super-resolution problem: the reference."""
+        return self.reference
 
 
 def load(name: str, m: int | tuple[int, int] | None = None) -> Image | Pair:

@@ -16,7 +16,7 @@ class _Stage(NamedTuple):
     rate: torch.Tensor  # v, (n, dim)
     change: torch.Tensor  # dv/dw in all, (n, dim, p)
     slope: torch.Tensor  # dv/dx, (n, dim, dim)
-    moves: torch.Tensor  # dx/dw, (n, dim, p)
+    dx_dw: torch.Tensor  # dx/dw, (n, dim, p)
     inputs: torch.Tensor  # what the network sees: position, time, 1
     hidden: torch.Tensor  # tanh of the hidden layer, (n, width)
 
@@ -109,8 +109,8 @@ class NeuralODE(Transform):
         if len(x) > self.BLOCK:
             return super().local(w, x)
         check_shapes(self, w, x)
-        y, moves, stages = self._sensitivities(w, x)
-        return y, moves, lambda weights: self._curvature(w, stages, weights)
+        y, dx_dw, stages = self._sensitivities(w, x)
+        return y, dx_dw, lambda weights: self._curvature(w, stages, weights)
 
     def _curvature(self, w, stages, weights):
         dt, total = 1 / self.STEPS, w.new_zeros(self.n_params, self.n_params)
@@ -146,30 +146,30 @@ class NeuralODE(Transform):
     def _sensitivities(self, w, x):
         """Run the integrator with S = ∂x/∂w; return y, S (n, dim, n_params) and all stages."""
         dt, stages = 1 / self.STEPS, []
-        moves = x.new_zeros(*x.shape, self.n_params)
+        dx_dw = x.new_zeros(*x.shape, self.n_params)
         for step in range(self.STEPS):
             rates, changes = [], []
             for delay in (0.0, dt / 2, dt / 2, dt):
                 ahead = delay if rates else 0.0
                 here = x + ahead * rates[-1] if rates else x
-                there = moves + ahead * changes[-1] if rates else moves
+                there = dx_dw + ahead * changes[-1] if rates else dx_dw
                 stage = self._stage(w, here, there, step * dt + delay)
                 rates.append(stage.rate)
                 changes.append(stage.change)
                 stages.append(stage)
             x = x + dt / 6 * (rates[0] + 2 * rates[1] + 2 * rates[2] + rates[3])
-            moves = moves + dt / 6 * (changes[0] + 2 * changes[1] + 2 * changes[2] + changes[3])
-        return x, moves, stages
+            dx_dw = dx_dw + dt / 6 * (changes[0] + 2 * changes[1] + 2 * changes[2] + changes[3])
+        return x, dx_dw, stages
 
-    def _stage(self, w, x, moves, t):
-        """Velocity at one stage with its derivatives along `moves`."""
+    def _stage(self, w, x, dx_dw, t):
+        """Velocity at one stage with its derivatives along `dx_dw`."""
         w1, b1, w2, b2 = self._layers(w)
         seen, scale = self._seen(x)
         inputs = torch.cat([seen, torch.full_like(x[:, :1], t), torch.ones_like(x[:, :1])], 1)
         hidden = torch.tanh(inputs @ torch.cat([w1, b1[:, None]], 1).T)
         bent = 1 - hidden**2
         slope = (w2 * bent[:, None, :]) @ (w1[:, :-1] * scale)
-        change = slope @ moves
+        change = slope @ dx_dw
         by_layer = change.split(self._sizes, dim=2)
         first = (w2 * bent[:, None, :])[..., None] * inputs[:, None, None, :]
         by_layer[0].add_(first[..., :-1].flatten(2))
@@ -177,7 +177,7 @@ class NeuralODE(Transform):
         eye = torch.eye(self.dim, dtype=x.dtype, device=x.device)
         by_layer[2].add_((eye[:, :, None] * hidden[:, None, None, :]).flatten(2))
         by_layer[3].add_(eye)
-        return _Stage(hidden @ w2.T + b2, change, slope, moves, inputs, hidden)
+        return _Stage(hidden @ w2.T + b2, change, slope, dx_dw, inputs, hidden)
 
     def _stage_curvature(self, w, stage, push):
         """Second derivative of ``sum(push * v)`` at one stage, along its sensitivities."""
@@ -185,9 +185,9 @@ class NeuralODE(Transform):
         n, p, width = len(push), self.n_params, self.width
         bent = 1 - stage.hidden**2
         _, scale = self._seen(push)
-        seen_moves = scale[:, None] * stage.moves
+        seen_dx_dw = scale[:, None] * stage.dx_dw
         # Derivative of each argument a of tanh along w: through W1, b1, and through x.
-        arguments = w1[:, :-1] @ seen_moves
+        arguments = w1[:, :-1] @ seen_dx_dw
         columns = torch.arange(width)
         ends = self._sizes[0]
         rows = arguments[:, :, :ends].reshape(n, width, width, self.dim + 1)
@@ -201,7 +201,7 @@ class NeuralODE(Transform):
         start = ends + width
         second = torch.einsum("nd,nk,nkp->dkp", push, bent, arguments)
         mixed[start : start + self._sizes[2]] += second.flatten(0, 1)
-        first = torch.einsum("nk,nlp->klp", pull * bent, seen_moves)
+        first = torch.einsum("nk,nlp->klp", pull * bent, seen_dx_dw)
         padded = torch.cat([first, first.new_zeros(width, 1, p)], 1)
         mixed[:ends] += padded.flatten(0, 1)
         return total + mixed + mixed.T

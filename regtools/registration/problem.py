@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..images import SplineImage, tracing
+from ..images import Pair, SplineImage, tracing
 from .transforms import Transform
 
 
@@ -113,6 +113,12 @@ class RegistrationProblem:
         self.points = self.domain.cell_centers(reference.data.dtype, reference.data.device)
         self.weight = math.sqrt(self.domain.cell_volume)
         self._kept = None
+
+    @classmethod
+    def of(cls, pair: Pair, transform: Transform, **options) -> RegistrationProblem:
+        """Make the problem of a `Pair`, as `load` returns it; options as above."""
+        template = SplineImage(pair.template, pair.domain)
+        return cls(template, SplineImage(pair.reference, pair.domain), transform, **options)
 
     def __repr__(self):
         return f"RegistrationProblem({self.transform} on {self.domain}, lam={self.lam:g})"

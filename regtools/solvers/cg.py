@@ -18,7 +18,7 @@ from .status import SolverResult, Status, message
 ADVICE = {
     Status.CONVERGED: "The residual is below its tolerance.",
     Status.DONE: "As many as were asked for.",
-    Status.MAX_ITERATIONS: "The residual is still above its tolerance; raise n_iter or tol.",
+    Status.MAX_ITERATIONS: "The residual is still above its tolerance; raise max_iter or tol.",
     Status.BREAKDOWN: (
         "The matrix is not positive definite, or not finite, along a search direction; the last "
         "good iterate is returned. Check A, and that it is symmetric."
@@ -75,6 +75,7 @@ def conjugate_gradient(
     *,
     n_iter: int | None = None,
     tol: float | None = None,
+    max_iter: int | None = None,
     columns: bool = False,
 ) -> CGResult:
     r"""Solve :math:`A x = b` with A symmetric positive definite.
@@ -90,11 +91,11 @@ def conjugate_gradient(
     x0 : torch.Tensor, optional
         Start, shape of `b`; zero by default.
     n_iter : int, optional
-        Most iterations, 10 per unknown by default.
+        Iterations, exactly (fewer if nothing is left to do), which counts as success.
     tol : float, optional
-        Stop when ‖b − A x‖ ≤ tol ‖b‖. If only `n_iter` is given, exactly so many iterations are
-        done (fewer if nothing is left to do), which counts as success; if neither is given,
-        1e-10.
+        Stop when ‖b − A x‖ ≤ tol ‖b‖; 1e-10 if neither it nor `n_iter` is given.
+    max_iter : int, optional
+        Most iterations where `tol` decides, 10 per unknown by default.
     columns : bool
         Whether the last axis of `b` numbers independent systems with one A. They advance
         together, each with its own step sizes.
@@ -107,25 +108,26 @@ def conjugate_gradient(
     ------
     ValueError, TypeError
         If `b` is not a finite floating-point tensor, `x0` or the matrix does not fit, A changes
-        the shape, `n_iter` is below 1, or `tol` is negative.
+        the shape, a count is below 1, `tol` is negative, or `n_iter` is given with one of the
+        other two.
 
     References
     ----------
     Hestenes and Stiefel (1952); Nocedal and Wright, *Numerical Optimization* (2006), algorithm
     5.2. Chapter 7.
     """
-    apply, n_iter, tol, exactly = _check(A, b, x0, n_iter, tol, columns)
+    apply, limit_tol, exactly = _check(A, b, x0, n_iter, tol, max_iter, columns)
     axes = tuple(range(b.ndim - columns))
     unknowns = b.numel() // b.shape[-1] if columns else b.numel()
-    n_iter = 10 * unknowns if n_iter is None else n_iter
+    most = n_iter or max_iter or 10 * unknowns
     x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - apply(x0)
     rr, bb = _dot(r, r, axes), _dot(b, b, axes)
     # Relative to b, or to the start where b is zero; below the floor rounding leaves nothing to do.
-    limit = torch.where(bb > 0, bb, rr) * max(tol, _floor(b.dtype)) ** 2
+    limit = torch.where(bb > 0, bb, rr) * max(limit_tol, _floor(b.dtype)) ** 2
     p, k, squares = r, 0, [tracing.values(rr)]
     active, broken = rr > limit, torch.zeros_like(rr, dtype=torch.bool)
-    while k < n_iter and _any(active):
+    while k < most and _any(active):
         Ap = apply(p)
         pAp = _dot(p, Ap, axes)
         good = active & (pAp > 0) & torch.isfinite(pAp)
@@ -262,7 +264,7 @@ def _any(mask):
     return bool(tracing.values(mask).any())
 
 
-def _check(A, b, x0, n_iter, tol, columns):
+def _check(A, b, x0, n_iter, tol, max_iter, columns):
     if not torch.is_tensor(b) or not b.is_floating_point():
         raise TypeError(f"b must be a floating-point tensor; got {checks.kind(b)}")
     if not tracing.records_program() and not bool(torch.isfinite(tracing.values(b)).all()):
@@ -292,10 +294,13 @@ def _check(A, b, x0, n_iter, tol, columns):
         return product
 
     checks.check_n_iter("n_iter", n_iter)
+    checks.check_n_iter("max_iter", max_iter)
+    if n_iter is not None and (tol is not None or max_iter is not None):
+        raise ValueError("n_iter is a count and goes alone; with tol, give max_iter")
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol must be at least 0; got {tol}")
-    exactly = tol is None and n_iter is not None
-    return apply, n_iter, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
+    exactly = n_iter is not None
+    return apply, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
 
 
 def _result(x, squares, limit, n_iter, active, broken, exactly):

@@ -8,6 +8,7 @@ from .projection import Projection, projection_jacobian
 from .reduced import joint_gauss_newton, varpro
 from .results import VarProResult, VarProState
 from .rules import RULES, Implicit, Kaufman, NoDerivative, Projected, Rule, Unrolled
+from .simulated import Simulated, simulated_problem
 
 __all__ = [
     "RULES",
@@ -21,6 +22,7 @@ __all__ = [
     "Projected",
     "Projection",
     "Rule",
+    "Simulated",
     "SuperResolutionProblem",
     "Unrolled",
     "VarProResult",
@@ -31,5 +33,6 @@ __all__ = [
     "projection_jacobian",
     "register_frames",
     "simulate_frames",
+    "simulated_problem",
     "varpro",
 ]
