@@ -208,7 +208,7 @@ def test_a_count_below_one_is_no_count():
     problem = small_problem()
     with pytest.raises(ValueError, match=r"Nothing.count\(5\) must be a whole number"):
         varpro(problem, start(problem), Nothing(), n_iter_cg=5, max_iter=1)
-    with pytest.raises(TypeError, match="instance; got the class Nothing"):
+    with pytest.raises(ValueError, match=r"got <class .*Nothing'>, a class: give an instance"):
         varpro(problem, start(problem), Nothing, max_iter=1)
 
 

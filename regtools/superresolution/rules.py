@@ -339,11 +339,10 @@ def as_rule(derivative: str | Rule) -> Rule:
     """Return the rule that a name stands for, or the rule itself."""
     if isinstance(derivative, Rule):
         return derivative
-    if isinstance(derivative, type):
-        raise TypeError(f"derivative must be an instance; got the class {derivative.__name__}")
     if not isinstance(derivative, str) or derivative not in RULES:
+        hint = ", a class: give an instance" if isinstance(derivative, type) else ""
         raise ValueError(
             f"derivative must be one of {list(RULES)}, or an Implicit, Kaufman, Unrolled or other "
-            f"Rule; got {derivative!r}"
+            f"Rule; got {derivative!r}{hint}"
         )
     return RULES[derivative]
