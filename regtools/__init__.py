@@ -1,6 +1,14 @@
 """Differentiable image registration in PyTorch: the package behind the book.
 
-Its wings, each of which imports only from those before it: `images` (boxes, splines, data),
+Where to start:
+
+- register a pair: `load`, `RegistrationProblem.of`, `predictor_corrector`;
+- derivatives of its loss: `gradient`, `hessian`, `second_order_model`, checked by `taylor_test`;
+- one sharp image from coarse frames: `register_frames`, `SuperResolutionProblem`, `varpro`, or
+  `simulated_problem` to try it;
+- an own map or rule: subclass `Transform` or `Rule`.
+
+The wings, each of which imports only from those before it: `images` (boxes, splines, data),
 `solvers` (conjugate gradients, damped least squares), `registration` (maps, problem, derivatives,
 path), `superresolution` (frames, rules, variable projection), `verify` (the tests of derivatives
 and adjoints). `explorers` draws; nothing here imports it.

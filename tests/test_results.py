@@ -20,6 +20,7 @@ from regtools import (
     register_frames,
     second_order_model,
     simulate_frames,
+    simulated_problem,
     taylor_test,
     varpro,
 )
@@ -263,6 +264,25 @@ def test_parameters_of_another_length_are_refused():
     for function in (problem.loss, lambda w, t: gradient(problem, w, t)):
         with pytest.raises(ValueError, match=r"w must have shape \(4,\); got \(6,\)"):
             function(torch.zeros(6, dtype=torch.float64), 1.0)
+
+
+def test_a_pair_makes_a_problem():
+    pair = load("hands-phantom", 16)
+    problem = RegistrationProblem.of(pair, two_blobs().transform, lam=0.0)
+    assert torch.equal(problem.template.data, pair.template)
+    assert torch.equal(problem.reference.data, pair.reference) and problem.domain == pair.domain
+    assert problem.identity().dtype == torch.float64
+    assert torch.equal(problem.identity(), problem.transform.identity())
+    assert pair.image is pair.reference
+
+
+def test_the_test_problem_is_that_of_the_paper():
+    known = simulated_problem()
+    assert known.image.shape == (20, 20) and known.frames.shape == (4, 10, 10)
+    maps = random_maps(known.domain, (2, 3, 4))
+    assert torch.equal(known.w_true, maps) and known.problem.lam == 0.01
+    assert torch.equal(known.frames, simulate_frames(known.image, known.domain, 2, maps))
+    assert torch.equal(known.w0, register_frames(known.frames, known.domain).w)
 
 
 def test_reprs_are_short():

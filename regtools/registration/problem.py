@@ -123,6 +123,11 @@ class RegistrationProblem:
     def __repr__(self):
         return f"RegistrationProblem({self.transform} on {self.domain}, lam={self.lam:g})"
 
+    def identity(self) -> torch.Tensor:
+        """Return the parameters of y(x) = x, with the dtype and device of the images."""
+        data = self.reference.data
+        return self.transform.identity(data.dtype, data.device)
+
     def residual(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the residual, shape ``(n,)`` in C order of the cells, grey value × √volume.
 
