@@ -17,14 +17,13 @@ which computes the next derivative only when it is asked for.
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
-import scipy.linalg
 import torch
 from numpy.typing import ArrayLike
 
 from . import _tracing
+from ._bases import EXTENSIONS, padded
 from ._checks import check_data, check_order, check_points, check_theta
 from ._taylor import local_taylor
 from .domain import Domain
@@ -56,6 +55,10 @@ class SplineImage:
         must have the same dtype and device. The image keeps a copy.
     domain : Domain
         The box that the data fill.
+    extension : {"zero", "mirror"}
+        What counts as outside: nothing, so that the image fades to zero, or, for a picture that
+        goes on there, its mirror image, so that a blur does not darken the border. The mirror
+        image reaches three pixels beyond the box.
 
     Raises
     ------
@@ -63,22 +66,27 @@ class SplineImage:
         If `data` is not a floating-point tensor or `domain` is not a `Domain`.
     ValueError
         If `data` has another shape than `domain.m`, fewer than 4 pixels along an axis,
-        or values that are not finite.
+        or values that are not finite, or `extension` is another word.
 
     References
     ----------
     Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), sections 3.4 and 3.6. Chapter 1.
     """
 
-    def __init__(self, data: torch.Tensor, domain: Domain) -> None:
+    def __init__(self, data: torch.Tensor, domain: Domain, extension: str = "zero") -> None:
         check_data(data, domain)
+        if extension not in EXTENSIONS:
+            raise ValueError(f"extension must be one of {list(EXTENSIONS)}; got {extension!r}")
+        self.extension = extension
         with _tracing.outside_transforms(data):
             self.data = self._spectrum = data.clone()
         self.domain = domain
+        basis, pad = EXTENSIONS[extension]
+        self._lattice = padded(domain, pad) if pad else domain
         dtype = np.float32 if data.dtype == torch.float32 else np.float64
         with _tracing.outside_transforms():
             self._bases = [
-                [torch.as_tensor(part.astype(dtype), device=data.device) for part in _eigenbasis(m)]
+                [torch.as_tensor(part.astype(dtype), device=data.device) for part in basis(m)]
                 for m in domain.m
             ]
         with _tracing.outside_transforms(self.data):
@@ -112,7 +120,11 @@ class SplineImage:
         TypeError
             If `theta` is not a number.
         """
-        return self._coefficients(theta).clone()
+        inner = tuple(
+            slice((k - m) // 2, (k + m) // 2)
+            for k, m in zip(self._lattice.m, self.domain.m, strict=True)
+        )
+        return self._coefficients(theta)[inner].clone()
 
     def _coefficients(self, theta):
         theta = check_theta(theta)
@@ -167,7 +179,7 @@ class SplineImage:
             and _tracing.is_plain(coefficients)
             and not (order or _tracing.inside_transforms())
         ):
-            return _Derivative.apply(points, coefficients, self.domain, (0,) * dim)
+            return _Derivative.apply(points, coefficients, self._lattice, (0,) * dim)
         fixed = _tracing.constant(points)
         order = 3 * dim if recorded else min(order, 3 * dim)  # an axis has no more than 3
         taylor = self._taylor(fixed, coefficients, order)
@@ -234,7 +246,7 @@ class SplineImage:
     def _taylor(self, points, coefficients, order):
         fixed = _tracing.constant(points)
         with _tracing.outside_transforms(fixed, coefficients):
-            return local_taylor(coefficients, fixed, self.domain, order)
+            return local_taylor(coefficients, fixed, self._lattice, order)
 
 
 def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
@@ -271,15 +283,6 @@ def half_gain_wavelength(theta: float) -> float:
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
     check_theta(theta)
     return 2 * math.pi * theta**0.25
-
-
-@lru_cache(maxsize=32)
-def _eigenbasis(m):
-    """Diagonalise one axis: (V^T B^T, V, d) with c = V (V^T B^T T) / (1 + theta d)."""
-    basis = scipy.linalg.toeplitz([4.0, 1.0] + [0.0] * (m - 2))
-    moments = scipy.linalg.toeplitz([96.0, -54.0, 0.0, 6.0] + [0.0] * (m - 4))
-    eigenvalues, vectors = scipy.linalg.eigh(moments, basis.T @ basis)
-    return vectors.T @ basis.T, vectors, eigenvalues
 
 
 def _apply(matrix, array, axis):

@@ -14,12 +14,14 @@ All functions take ``(problem, w, theta)`` and are differentiable in `theta`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch.func import grad
 from torch.func import hessian as ad_hessian
 
 from ..images import ShortRepr
+from .overlap import split, times
 from .problem import RegistrationProblem
 
 
@@ -74,8 +76,10 @@ def second_order_model(
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
     """
     problem.check_parameters(w)
+    if problem.overlap is not None:
+        return _with_penalty(problem, w, *_normalised(problem, w, theta, exact))
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
-    value, slope, second = _split(problem.template.taylor(y, theta, 2 if exact else 1))
+    value, slope, second = split(problem.template.taylor(y, theta, 2 if exact else 1))
     residual = problem.weight * (value - problem.reference_values(theta))
     # Sums over the few axes, written out: batches of tiny matrices are slow in torch.
     dy_dw = dy_dw.unbind(1)
@@ -88,12 +92,74 @@ def second_order_model(
         rows = [_along([pull * entry for entry in row], dy_dw) for row in second]
         hessian = gauss_newton + torch.cat(dy_dw).T @ torch.cat(rows)
         hessian = hessian + curvature(torch.stack([pull * entry for entry in slope], dim=1))
+    return _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, hessian)
+
+
+def _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, hessian):
+    """The model with the regulariser added."""
     if problem.lam:
         stiffness = ad_hessian(problem.penalty)(w)
         loss, gradient = loss + problem.penalty(w), gradient + grad(problem.penalty)(w)
         gauss_newton = gauss_newton + stiffness
         hessian = None if hessian is None else hessian + stiffness
     return SecondOrderModel(loss, residual, gradient, jacobian, gauss_newton, hessian)
+
+
+def _normalised(problem, w, theta, exact):
+    """Loss, residual and derivatives where the loss is that of `overlap`."""
+    y, dy_dw, curvature = problem.transform.local(w, problem.points)
+    order, overlap = 2 if exact else 1, problem.overlap
+    value, slope, second = split(problem.template.taylor(y, theta, order))
+    v = overlap.taylor(y, order)
+    difference = value - problem.reference_values(theta), slope, second
+    Q = _squares(times(v, difference), dy_dw.unbind(1), curvature)
+    D = _squares(v, dy_dw.unbind(1), curvature)
+    M = D.value + overlap.extra
+    N = Q.value + overlap.extra * overlap.variance
+    both = torch.outer(Q.gradient, D.gradient)
+    both, alone = (both + both.T) / M**2, torch.outer(D.gradient, D.gradient) * N / M**3
+    volume = problem.domain.cell_volume * len(y)
+    root = (volume / M).sqrt()
+    missing = (overlap.extra * overlap.variance) ** 0.5
+    rows = torch.cat([Q.roots, Q.roots.new_full((1,), missing)])
+    changes = torch.cat([Q.changes, torch.zeros_like(Q.changes[:1])])
+    hessian = None
+    if exact:
+        hessian = Q.hessian / M - both - N * D.hessian / M**2 + 2 * alone
+        hessian = volume * hessian
+    return (
+        volume * N / M,
+        root * rows,
+        volume * (Q.gradient / M - N * D.gradient / M**2),
+        root * (changes - rows[:, None] * D.gradient / (2 * M)),
+        volume * (Q.gauss_newton / M - both / 2 + alone / 2),
+        hessian,
+    )
+
+
+class _Squares(NamedTuple):
+    """A sum of squares over the points, with its derivatives in w."""
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    gauss_newton: torch.Tensor
+    hessian: torch.Tensor | None
+    roots: torch.Tensor
+    changes: torch.Tensor
+
+
+def _squares(terms, dy_dw, curvature):
+    """Sum the squares of a function of y, given as value, gradient and Hessian."""
+    value, slope, second = terms
+    changes = _along(slope, dy_dw)
+    gradient, gauss_newton = 2 * value @ changes, 2 * changes.T @ changes
+    hessian = None
+    if second is not None:
+        pull = 2 * value
+        rows = [_along([pull * entry for entry in row], dy_dw) for row in second]
+        hessian = gauss_newton + torch.cat(dy_dw).T @ torch.cat(rows)
+        hessian = hessian + curvature(torch.stack([pull * entry for entry in slope], dim=1))
+    return _Squares(value.square().sum(), gradient, gauss_newton, hessian, value, changes)
 
 
 def gradient(
@@ -107,7 +173,9 @@ def gradient(
     """
     problem.check_parameters(w)
     y = problem.transform(w, problem.points)
-    value, slope, _ = _split(problem.template.taylor(y, theta, 1))
+    if problem.overlap is not None:
+        return second_order_model(problem, w, theta, exact=False).gradient
+    value, slope, _ = split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
     pull = (2 * problem.domain.cell_volume * residual)[:, None] * torch.stack(slope, dim=1)
     result = problem.transform.pull_back(w, problem.points, pull)
@@ -166,25 +234,32 @@ def mixed_derivative(
     """
     problem.check_parameters(w)
     y = problem.transform(w, problem.points)
-    value, slope, _ = _split(problem.template.taylor(y, theta, 1))
-    value_rate, slope_rate, _ = _split(problem.template.taylor_theta_derivative(y, theta, 1))
+    value, slope, _ = split(problem.template.taylor(y, theta, 1))
+    value_rate, slope_rate, _ = split(problem.template.taylor_theta_derivative(y, theta, 1))
     (still,) = problem.reference.taylor_theta_derivative(problem.points, theta, 0).values()
     residual, rate = value - problem.reference_values(theta), value_rate - still
+    if problem.overlap is not None:
+        terms = (residual, slope, None), (rate, slope_rate, None)
+        return _normalised_mixed(problem, w, y, *terms)
     scale = 2 * problem.domain.cell_volume
     columns = [rate * a + residual * b for a, b in zip(slope, slope_rate, strict=True)]
     return problem.transform.pull_back(w, problem.points, scale * torch.stack(columns, dim=1))
 
 
-def _split(terms):
-    """Value, gradient (d columns) and Hessian (d x d columns, or None) from Taylor terms."""
-    dim = len(next(iter(terms)))
-    unit = [tuple(int(k == j) for j in range(dim)) for k in range(dim)]
-    slope = [terms[e] for e in unit]
-    twice = [[tuple(map(sum, zip(e, f, strict=True))) for f in unit] for e in unit]
-    if twice[0][0] not in terms:
-        return terms[(0,) * dim], slope, None
-    second = [[terms[a] * (2 if max(a) == 2 else 1) for a in row] for row in twice]
-    return terms[(0,) * dim], slope, second
+def _normalised_mixed(problem, w, y, difference, difference_rate):
+    """∂_θ ∇J where the loss is that of `overlap`: the visibility does not change with theta."""
+    overlap, v = problem.overlap, problem.overlap.taylor(y, 1)
+    q, slope, _ = times(v, difference)
+    rate, slope_rate, _ = times(v, difference_rate)
+
+    def pulled(columns):
+        return problem.transform.pull_back(w, problem.points, 2 * torch.stack(columns, dim=1))
+
+    along = pulled([rate * a + q * b for a, b in zip(slope, slope_rate, strict=True)])
+    M = v[0].square().sum() + overlap.extra
+    D_gradient = pulled([v[0] * a for a in v[1]])
+    volume = problem.domain.cell_volume * len(y)
+    return volume * (along / M - 2 * (q @ rate) * D_gradient / M**2)
 
 
 def _along(columns, dy_dw):

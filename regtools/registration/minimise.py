@@ -22,6 +22,7 @@ from ..solvers import (
     minimise_damped,
 )
 from .derivatives import second_order_model
+from .overlap import out_of_sight
 from .problem import RegistrationProblem
 from .results import Result, State
 
@@ -103,10 +104,10 @@ def newton(
     try:
         with np.errstate(all="ignore"):
             answer = scipy.optimize.minimize(
-                lambda w: track.evaluate(w).loss,
-                start.w.numpy(force=True),
-                jac=lambda w: track.evaluate(w).gradient,
-                hess=lambda w: track.evaluate(w).matrix,
+                lambda x: track.evaluate(x).loss,
+                task.start_of_search(start.w),
+                jac=lambda x: track.evaluate(x).gradient,
+                hess=lambda x: track.evaluate(x).matrix,
                 method="trust-exact",
                 options={"gtol": track.tolerance, "maxiter": max_iter},
                 callback=lambda intermediate_result: track.accept(intermediate_result.x),
@@ -156,7 +157,8 @@ def levenberg_marquardt(
     """
     task = _Task(problem, theta, gtol, max_iter, exact=False)
     run = minimise_damped(task, task.start(w0), gtol=gtol, max_iter=max_iter, callback=callback)
-    return _result(run.point, run.history, run.work.n_evaluations, run.tolerance, run.status)
+    spent = run.work.n_evaluations
+    return _result(task, run.point, run.history, spent, run.tolerance, run.status)
 
 
 _ONE_EVALUATION = Work(n_evaluations=1)
@@ -164,12 +166,16 @@ _ONE_EVALUATION = Work(n_evaluations=1)
 
 @dataclass(frozen=True)
 class _Point:
-    """Loss, gradient and matrix at one w, as float64 arrays: point and model in one."""
+    """Loss, gradient and matrix at one w, as float64 arrays: point and model in one.
+
+    Gradient and matrix are those in what is solved for, `hessian` is the matrix in w.
+    """
 
     w: torch.Tensor
     loss: float
     gradient: np.ndarray
     matrix: np.ndarray
+    hessian: np.ndarray
     work: Work = _ONE_EVALUATION
 
     @property
@@ -206,6 +212,9 @@ class _Task(LeastSquares):
         if max_iter < 1:
             raise ValueError(f"max_iter must be at least 1; got {max_iter}")
         self.problem, self.theta, self.exact = problem, float(theta), exact
+        # dw = S dz: where the surround is not zero, z is solved for instead of w.
+        scaling = problem.transform.scaling(problem.domain) if problem.overlap else None
+        self.S = None if scaling is None else scaling.numpy()
 
     def start(self, w0):
         """Check the start, and evaluate there."""
@@ -223,7 +232,18 @@ class _Task(LeastSquares):
         ]
         if not all(np.isfinite(part).all() for part in parts):
             raise NotFiniteError
-        return _Point(w, float(parts[0]), *parts[1:])
+        loss, slope, hessian = parts
+        if self.S is None:
+            return _Point(w, float(loss), slope, hessian, hessian)
+        return _Point(w, float(loss), self.S.T @ slope, self.S.T @ hessian @ self.S, hessian)
+
+    def start_of_search(self, w):
+        """What is solved for at the start: w itself, or z = 0."""
+        return w.numpy(force=True) if self.S is None else np.zeros(len(w))
+
+    def moved(self, w, change):
+        """The parameters after a change of what is solved for."""
+        return w.new_tensor(w.numpy(force=True) + (change if self.S is None else self.S @ change))
 
     def hopeless(self, point, model):
         return Status.NO_OVERLAP if point.gradient_norm == 0 and point.loss > 0 else None
@@ -236,11 +256,11 @@ class _Task(LeastSquares):
         return _Step(dw, -dw @ (point.gradient + 0.5 * point.matrix @ dw))
 
     def negligible(self, point, step):
-        size = np.linalg.norm(point.w.numpy(force=True))
+        size = np.linalg.norm(point.w.numpy(force=True)) if self.S is None else 0.0
         return np.linalg.norm(step.dw) <= 1e-14 * (1 + size)
 
     def trial(self, point, step):
-        return self.evaluate(point.w.new_tensor(point.w.numpy(force=True) + step.dw))
+        return self.evaluate(self.moved(point.w, step.dw))
 
     def ratio(self, point, model, step, trial):
         if abs(point.loss - trial.loss) <= 4 * np.finfo(float).eps * point.loss:
@@ -257,8 +277,8 @@ class _Tracker:
 
     def __init__(self, task, start, gtol, callback):
         self.task, self.callback = task, callback
-        self.point = start
-        self.last = start.w.numpy(force=True), start
+        self.point = self.start = start
+        self.last = task.start_of_search(start.w), start
         self.tolerance = gtol * max(1.0, start.loss)
         self.history, self.n_evaluations = [task.state(0, start, None, None, None)], 1
 
@@ -266,39 +286,48 @@ class _Tracker:
     def converged(self):
         return self.point.gradient_norm <= self.tolerance
 
-    def evaluate(self, w):
-        if not np.array_equal(self.last[0], w):
-            self.last = np.array(w, copy=True), self.task.evaluate(self.point.w.new_tensor(w))
+    def parameters(self, x):
+        """The w that belongs to what SciPy solves for."""
+        return (
+            self.start.w.new_tensor(x) if self.task.S is None else self.task.moved(self.start.w, x)
+        )
+
+    def evaluate(self, x):
+        if not np.array_equal(self.last[0], x):
+            self.last = np.array(x, copy=True), self.task.evaluate(self.parameters(x))
             self.n_evaluations += 1
         return self.last[1]
 
-    def accept(self, w):
-        """Make `w` the current point, unless it already is."""
-        if torch.equal(self.point.w.new_tensor(w), self.point.w):
+    def accept(self, x):
+        """Make `x` the current point, unless it already is."""
+        if torch.equal(self.parameters(x), self.point.w):
             return
-        self.point = self.evaluate(w)
+        self.point = self.evaluate(x)
         self.history.append(self.task.state(len(self.history), self.point, None, None, None))
         if self.callback is not None:
             self.callback(self.history[-1])
 
     def result(self, status):
-        return _result(self.point, self.history, self.n_evaluations, self.tolerance, status)
+        kept = self.point, self.history, self.n_evaluations, self.tolerance
+        return _result(self.task, *kept, status)
 
 
-def _result(point, history, n_evaluations, tolerance, status):
+def _result(task, point, history, n_evaluations, tolerance, status):
     if status is not Status.NO_OVERLAP and point.gradient_norm <= tolerance:
         status = Status.CONVERGED
-    n_iter = len(history) - 1
+    n_iter, advice = len(history) - 1, ADVICE[status]
+    if task.problem.overlap is not None and (lost := out_of_sight(task.problem, point)):
+        status, advice = Status.NO_OVERLAP, lost
     return Result(
         success=status is Status.CONVERGED,
         status=status,
-        message=gradient_message(status, n_iter, point.gradient_norm, tolerance, ADVICE[status]),
+        message=gradient_message(status, n_iter, point.gradient_norm, tolerance, advice),
         n_iter=n_iter,
         history=tuple(history),
         w=point.w,
         loss=point.loss,
         gradient_norm=point.gradient_norm,
-        hessian=point.w.new_tensor(point.matrix),
+        hessian=point.w.new_tensor(point.hessian),
         n_evaluations=n_evaluations,
         gradient_tolerance=tolerance,
     )

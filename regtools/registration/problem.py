@@ -8,7 +8,10 @@ from collections.abc import Callable
 import torch
 
 from ..images import Pair, SplineImage, tracing
+from .overlap import Overlap, filled
 from .transforms import Transform
+
+SURROUNDS = ("zero", "overlap")
 
 
 class Tikhonov:
@@ -49,6 +52,13 @@ class RegistrationProblem:
         ``S(w)``, a differentiable number, such as `Tikhonov`.
     lam : float
         Weight λ ≥ 0 of the regulariser, squared in the loss.
+    surround : {"zero", "overlap"}
+        What lies outside the box. "zero": nothing, as in the paper; right where the border is
+        dark. "overlap": the picture goes on there, unknown, and the images are compared where
+        both are known, see `regtools.registration.overlap`; parameters are then solved for about
+        the centre of the box, in cells.
+    template_mask, reference_mask : torch.Tensor, optional
+        With "overlap": how far each pixel is to be trusted, from 0 to 1, shape ``domain.m``.
 
     Raises
     ------
@@ -57,7 +67,8 @@ class RegistrationProblem:
         `transform` is not a `Transform` with its two numbers.
     ValueError
         If the domains differ, the dimension of `transform` is another, an image is constant,
-        or `lam` is negative, not finite, or given without a regulariser.
+        `lam` is negative, not finite, or given without a regulariser, `surround` is another word,
+        or a mask is given without "overlap" or is none.
 
     References
     ----------
@@ -71,6 +82,10 @@ class RegistrationProblem:
         transform: Transform,
         regularizer: Callable[[torch.Tensor], torch.Tensor] | None = None,
         lam: float = 0.0,
+        *,
+        surround: str = "zero",
+        template_mask: torch.Tensor | None = None,
+        reference_mask: torch.Tensor | None = None,
     ) -> None:
         for name, image in [("template", template), ("reference", reference)]:
             if not isinstance(image, SplineImage):
@@ -107,6 +122,17 @@ class RegistrationProblem:
             raise ValueError(f"lam must be finite and at least 0; got {lam}")
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
+        if surround not in SURROUNDS:
+            raise ValueError(f"surround must be one of {list(SURROUNDS)}; got {surround!r}")
+        self.surround, self.overlap = surround, None
+        if surround == "overlap":
+            self.overlap = Overlap(template, reference, template_mask, reference_mask)
+            template, reference = (
+                filled(template, template_mask),
+                filled(reference, reference_mask),
+            )
+        elif template_mask is not None or reference_mask is not None:
+            raise ValueError('a mask needs surround="overlap"')
         self.template, self.reference = template, reference
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
@@ -131,6 +157,8 @@ class RegistrationProblem:
     def residual(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the residual, shape ``(n,)`` in C order of the cells, grey value × √volume.
 
+        With ``surround="overlap"`` it has one entry more, for what is not seen.
+
         Parameters
         ----------
         w : torch.Tensor
@@ -139,8 +167,15 @@ class RegistrationProblem:
             Blur of both images in pixels⁴.
         """
         self.check_parameters(w)
-        moved = self.template(self.transform(w, self.points), theta)
-        return self.weight * (moved - self.reference_values(theta))
+        y = self.transform(w, self.points)
+        difference = self.template(y, theta) - self.reference_values(theta)
+        if self.overlap is None:
+            return self.weight * difference
+        v = self.overlap.visibility(y)
+        missing = difference.new_full((1,), (self.overlap.extra * self.overlap.variance) ** 0.5)
+        seen = v.square().sum() + self.overlap.extra
+        rows = torch.cat([v * difference, missing])
+        return self.weight * (len(y) / seen).sqrt() * rows
 
     def check_parameters(self, w: torch.Tensor) -> None:
         """Raise unless `w` has the shape ``(n_params,)``."""

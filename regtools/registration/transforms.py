@@ -7,6 +7,8 @@ import abc
 import torch
 from torch.func import hessian, jacfwd, vjp
 
+from ..images import Domain
+
 
 class Transform(abc.ABC):
     """A parametric map y(x; w): subclass it to add one.
@@ -57,6 +59,10 @@ class Transform(abc.ABC):
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> torch.Tensor:
         """Return the parameters of y(x) = x, shape ``(n_params,)``."""
+
+    def scaling(self, domain: Domain) -> torch.Tensor | None:
+        """Return S with dw = S dz, where one unit of z moves points by about one cell, or None."""
+        return None
 
     def local(self, w: torch.Tensor, x: torch.Tensor):
         """Return y, ∂y/∂w and a function ``weights -> curvature``, which may share work."""
@@ -118,6 +124,17 @@ class Affine(Transform):
         """Return the parameters of y(x) = x, shape ``(n_params,)``."""
         matrix = torch.eye(self.dim, dtype=dtype, device=device).flatten()
         return torch.cat([matrix, matrix.new_zeros(self.dim)])
+
+    def scaling(self, domain: Domain) -> torch.Tensor:
+        """Return S with dw = S dz: z changes A about the centre of the box, and the shift there."""
+        d, p = self.dim, self.n_params
+        S = torch.zeros(p, p, dtype=torch.float64)
+        for k, h in enumerate(domain.h):
+            S[d * d + k, d * d + k] = h
+            for i, (low, high) in enumerate(zip(domain.lower, domain.upper, strict=True)):
+                S[d * k + i, d * k + i] = 2 * h / (high - low)
+                S[d * d + k, d * k + i] = -h * (low + high) / (high - low)
+        return S
 
     def jacobian(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ∂y/∂w, shape ``(n, dim, n_params)``: it does not depend on `w`."""

@@ -146,6 +146,7 @@ def register_frames(
     domain: Domain,
     *,
     thetas: Sequence[float] = (100.0, 10.0, 1.0, 0.1),
+    surround: str = "zero",
     callback: Callable[[Any], object] | None = None,
 ) -> FramesResult:
     """Return a starting guess for w: register every frame to frame 0, over scales.
@@ -160,6 +161,9 @@ def register_frames(
         The box; its number of cells does not matter.
     thetas : sequence of float
         Decreasing blur in pixels⁴ of the frames.
+    surround : {"zero", "overlap"}
+        What lies outside the frames, see `RegistrationProblem`: "overlap" for frames cut out of a
+        larger picture.
     callback : callable, optional
         ``callback(path)`` after each frame. Ctrl-C returns the frames so far, with the status
         "stopped".
@@ -201,7 +205,7 @@ def register_frames(
     try:
         for other in others:
             # Frame j shows the image at y(x; w_j), and frame 0 the image itself.
-            pair = RegistrationProblem(first, other, transform)
+            pair = RegistrationProblem(first, other, transform, surround=surround)
             paths.append(predictor_corrector(pair, thetas, w0))
             if callback is not None:
                 callback(paths[-1])

@@ -1,0 +1,42 @@
+"""What diagonalises one axis of a spline image: (analysis, synthesis, eigenvalues).
+
+The coefficients of a line T at the blur θ are synthesis · (analysis · T) / (1 + θ · eigenvalues).
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import scipy.linalg
+
+from .domain import Domain
+
+
+@lru_cache(maxsize=32)
+def zero_basis(m):
+    """Diagonalise one axis: (V^T B^T, V, d) with c = V (V^T B^T T) / (1 + theta d)."""
+    basis = scipy.linalg.toeplitz([4.0, 1.0] + [0.0] * (m - 2))
+    moments = scipy.linalg.toeplitz([96.0, -54.0, 0.0, 6.0] + [0.0] * (m - 4))
+    eigenvalues, vectors = scipy.linalg.eigh(moments, basis.T @ basis)
+    return vectors.T @ basis.T, vectors, eigenvalues
+
+
+@lru_cache(maxsize=32)
+def mirror_basis(m):
+    """The same for data mirrored at the borders: waves, with `_PAD` values on each side."""
+    wave = np.pi * np.arange(m) / m
+    vectors = np.cos(np.outer(np.arange(-_PAD, m + _PAD) + 0.5, wave)) * np.sqrt(2 / m)
+    vectors[:, 0] /= np.sqrt(2)
+    gain = 4 + 2 * np.cos(wave)
+    moments = 96 - 108 * np.cos(wave) + 12 * np.cos(3 * wave)
+    return vectors[_PAD:-_PAD].T / gain[:, None], vectors, moments / gain**2
+
+
+_PAD = 5  # coefficients beyond the box: two for the support of the spline, three to go on
+EXTENSIONS = {"zero": (zero_basis, 0), "mirror": (mirror_basis, _PAD)}
+
+
+def padded(domain, pad):
+    """Return the domain with `pad` more cells on each side."""
+    sides = zip(domain.lower, domain.upper, domain.h, strict=True)
+    omega = [bound for low, high, h in sides for bound in (low - pad * h, high + pad * h)]
+    return Domain(tuple(omega), tuple(m + 2 * pad for m in domain.m))
