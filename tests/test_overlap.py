@@ -187,6 +187,10 @@ def test_cut_outs_of_a_photograph_are_registered(degrees, seed, corrector):
     )
     found = off(transform, path.w, known, domain)
     assert path.success and found < 0.05
+    last = path.steps[-1]
+    slope = task.scaling.T @ gradient(task, last.w_predicted, last.theta)
+    assert last.gradient_norm_predicted == pytest.approx(float(slope.norm()), rel=1e-9)
+    assert last.gradient_norm < last.gradient_norm_predicted
     black = RegistrationProblem(*images, transform)
     lost = predictor_corrector(black, THETAS, task.identity())
     assert off(transform, lost.w, known, domain) > 0.1  # what lies outside is not black

@@ -212,9 +212,8 @@ class _Task(LeastSquares):
         if max_iter < 1:
             raise ValueError(f"max_iter must be at least 1; got {max_iter}")
         self.problem, self.theta, self.exact = problem, float(theta), exact
-        # dw = S dz: where the surround is not zero, z is solved for instead of w.
-        scaling = problem.transform.scaling(problem.domain) if problem.overlap else None
-        self.S = None if scaling is None else scaling.numpy()
+        scaling = problem.scaling
+        self.S = None if scaling is None else scaling.numpy(force=True).astype(float)
 
     def start(self, w0):
         """Check the start, and evaluate there."""

@@ -224,7 +224,10 @@ def _prediction_matrix(problem, step, corrector, predictor):
 
 def _loss_and_slope(problem, w, theta):
     """Loss and gradient norm at a point."""
-    return float(problem.loss(w, theta)), float(gradient(problem, w, theta).norm())
+    slope = gradient(problem, w, theta)
+    if problem.scaling is not None:
+        slope = problem.scaling.T @ slope  # as the solvers measure it
+    return float(problem.loss(w, theta)), float(slope.norm())
 
 
 def _check_thetas(thetas):

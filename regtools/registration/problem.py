@@ -124,9 +124,12 @@ class RegistrationProblem:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         if surround not in SURROUNDS:
             raise ValueError(f"surround must be one of {list(SURROUNDS)}; got {surround!r}")
-        self.surround, self.overlap = surround, None
+        self.surround, self.overlap, self.scaling = surround, None, None
         if surround == "overlap":
             self.overlap = Overlap(template, reference, template_mask, reference_mask)
+            # dw = S dz: solvers look for z, whatever the unit of length and the origin.
+            scaling = transform.scaling(template.domain)
+            self.scaling = None if scaling is None else scaling.to(template.data)
             template, reference = (
                 filled(template, template_mask),
                 filled(reference, reference_mask),
