@@ -24,6 +24,8 @@ REQUIREMENTS = [
     for requirement in map(Requirement, group)
     if requirement.name != PROJECT["name"]  # an extra that contains others
 ]
+# What a benchmark compares with: neither `make` nor `make lowest` installs it.
+OPTIONAL = {Requirement(line).name for line in PROJECT["optional-dependencies"]["peers"]}
 # Served from anywhere: no package index may be named, only package names.
 REGISTRY_HOST = re.compile(
     r"\b(?:py(?:pi|thonhosted)|npmjs|anaconda|download\.pytorch|deb\.debian)\.(?:org|com)\b"
@@ -63,7 +65,7 @@ def lower_bounds():
 
 def drift(installed, expected):
     """Return what `installed` lacks of the direct dependencies and has in another version."""
-    missing = {canonicalize_name(r.name) for r in REQUIREMENTS} - installed.keys()
+    missing = {canonicalize_name(r.name) for r in REQUIREMENTS} - installed.keys() - OPTIONAL
     # A local part such as +cpu names the build, not the release.
     other = {
         name: f"{installed[name]} is installed, not {version}"
