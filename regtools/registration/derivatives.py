@@ -80,19 +80,9 @@ def second_order_model(
         return _with_penalty(problem, w, *_normalised(problem, w, theta, exact))
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
     value, slope, second = split(problem.template.taylor(y, theta, 2 if exact else 1))
-    residual = problem.weight * (value - problem.reference_values(theta))
-    # Sums over the few axes, written out: batches of tiny matrices are slow in torch.
-    dy_dw = dy_dw.unbind(1)
-    jacobian = problem.weight * _along(slope, dy_dw)
-    gauss_newton = 2 * jacobian.T @ jacobian
-    loss, gradient = residual.square().sum(), 2 * residual @ jacobian
-    hessian = None
-    if exact:
-        pull = 2 * problem.weight * residual
-        rows = [_along([pull * entry for entry in row], dy_dw) for row in second]
-        hessian = gauss_newton + torch.cat(dy_dw).T @ torch.cat(rows)
-        hessian = hessian + curvature(torch.stack([pull * entry for entry in slope], dim=1))
-    return _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, hessian)
+    difference = value - problem.reference_values(theta), slope, second
+    found = _squares(difference, dy_dw.unbind(1), curvature, problem.weight)
+    return _with_penalty(problem, w, *found)
 
 
 def _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, hessian):
@@ -141,25 +131,26 @@ class _Squares(NamedTuple):
     """A sum of squares over the points, with its derivatives in w."""
 
     value: torch.Tensor
+    roots: torch.Tensor
     gradient: torch.Tensor
+    changes: torch.Tensor
     gauss_newton: torch.Tensor
     hessian: torch.Tensor | None
-    roots: torch.Tensor
-    changes: torch.Tensor
 
 
-def _squares(terms, dy_dw, curvature):
-    """Sum the squares of a function of y, given as value, gradient and Hessian."""
+def _squares(terms, dy_dw, curvature, weight=1.0):
+    """Sum the squares of a function of y times a weight, given as value, gradient and Hessian."""
     value, slope, second = terms
-    changes = _along(slope, dy_dw)
-    gradient, gauss_newton = 2 * value @ changes, 2 * changes.T @ changes
+    # Sums over the few axes, written out: batches of tiny matrices are slow in torch.
+    roots, changes = weight * value, weight * _along(slope, dy_dw)
+    gradient, gauss_newton = 2 * roots @ changes, 2 * changes.T @ changes
     hessian = None
     if second is not None:
-        pull = 2 * value
+        pull = 2 * weight * roots
         rows = [_along([pull * entry for entry in row], dy_dw) for row in second]
         hessian = gauss_newton + torch.cat(dy_dw).T @ torch.cat(rows)
         hessian = hessian + curvature(torch.stack([pull * entry for entry in slope], dim=1))
-    return _Squares(value.square().sum(), gradient, gauss_newton, hessian, value, changes)
+    return _Squares(roots.square().sum(), roots, gradient, changes, gauss_newton, hessian)
 
 
 def gradient(
@@ -171,10 +162,10 @@ def gradient(
     ----------
     Chapter 2.
     """
-    problem.check_parameters(w)
-    y = problem.transform(w, problem.points)
     if problem.overlap is not None:
         return second_order_model(problem, w, theta, exact=False).gradient
+    problem.check_parameters(w)
+    y = problem.transform(w, problem.points)
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
     pull = (2 * problem.domain.cell_volume * residual)[:, None] * torch.stack(slope, dim=1)

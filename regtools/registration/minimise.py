@@ -14,6 +14,7 @@ import torch
 from ..images import checks
 from ..solvers import (
     FREE,
+    GRADIENT_ADVICE,
     LeastSquares,
     NotFiniteError,
     Status,
@@ -26,15 +27,7 @@ from .overlap import out_of_sight
 from .problem import RegistrationProblem
 from .results import Result, State
 
-ADVICE = {
-    Status.CONVERGED: "The gradient is below its tolerance.",
-    Status.SMALL_STEP: (
-        "No further decrease within rounding, while the gradient is above its tolerance; "
-        "raise gtol if the result is good enough."
-    ),
-    Status.MAX_ITERATIONS: (
-        "The gradient is still above its tolerance; raise max_iter or start closer."
-    ),
+ADVICE = GRADIENT_ADVICE | {
     Status.NO_OVERLAP: (
         "The gradient is exactly zero at w0: the moved template does not meet the reference. "
         "Start with a w0 that puts the images on each other, or raise theta."
@@ -43,7 +36,6 @@ ADVICE = {
         "The loss stopped being finite; the last finite point is returned. "
         "Check the data, or add a regularizer that bounds w."
     ),
-    Status.STOPPED: "Interrupted; the best point so far is returned.",
 }
 
 
@@ -189,7 +181,7 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Step:
-    dw: np.ndarray
+    change: np.ndarray  # of what is solved for
     predicted: float
     work: Work = FREE
 
@@ -251,15 +243,16 @@ class _Task(LeastSquares):
         return _Model(point.gradient_norm, point.scale)
 
     def step(self, point, model, gamma):
-        dw = np.linalg.solve(point.matrix + gamma * np.eye(len(point.gradient)), -point.gradient)
-        return _Step(dw, -dw @ (point.gradient + 0.5 * point.matrix @ dw))
+        damped = point.matrix + gamma * np.eye(len(point.gradient))
+        change = np.linalg.solve(damped, -point.gradient)
+        return _Step(change, -change @ (point.gradient + 0.5 * point.matrix @ change))
 
     def negligible(self, point, step):
         size = np.linalg.norm(point.w.numpy(force=True)) if self.S is None else 0.0
-        return np.linalg.norm(step.dw) <= 1e-14 * (1 + size)
+        return np.linalg.norm(step.change) <= 1e-14 * (1 + size)
 
     def trial(self, point, step):
-        return self.evaluate(self.moved(point.w, step.dw))
+        return self.evaluate(self.moved(point.w, step.change))
 
     def ratio(self, point, model, step, trial):
         if abs(point.loss - trial.loss) <= 4 * np.finfo(float).eps * point.loss:
@@ -334,9 +327,7 @@ def _result(task, point, history, n_evaluations, tolerance, status):
 
 def check_start(problem: RegistrationProblem, w0: torch.Tensor):
     """Raise unless `w0` can be the parameters of a registration problem."""
-    n_params, dtype = problem.transform.n_params, problem.reference.data.dtype
-    checks.check_dtype("w0", w0, dtype)
-    if w0.shape != (n_params,):
-        raise ValueError(f"w0 must have shape ({n_params},); got {tuple(w0.shape)}")
+    checks.check_dtype("w0", w0, problem.reference.data.dtype)
+    problem.check_parameters(w0, "w0")
     if not torch.isfinite(w0).all():
         raise ValueError(f"w0 must be finite; got {w0.tolist()}")

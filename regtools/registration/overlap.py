@@ -80,7 +80,7 @@ class Overlap:
             for (low, high), width in zip(self._distances(y), self._widths(), strict=True)
         ]
         dim = len(factors)
-        value = self.seen * math.prod((one[0] for one in factors), start=1)
+        value = self.seen * math.prod(one[0] for one in factors)
         slope = [
             self.seen * math.prod(one[int(j == k)] for j, one in enumerate(factors))
             for k in range(dim)

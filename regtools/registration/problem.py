@@ -180,11 +180,11 @@ class RegistrationProblem:
         rows = torch.cat([v * difference, missing])
         return self.weight * (len(y) / seen).sqrt() * rows
 
-    def check_parameters(self, w: torch.Tensor) -> None:
+    def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
         """Raise unless `w` has the shape ``(n_params,)``."""
         if w.shape != (self.transform.n_params,):
             raise ValueError(
-                f"w must have shape ({self.transform.n_params},); got {tuple(w.shape)}"
+                f"{name} must have shape ({self.transform.n_params},); got {tuple(w.shape)}"
             )
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:

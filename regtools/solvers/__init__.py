@@ -2,10 +2,19 @@
 
 from .cg import CGResult, DifferentiatedCG, conjugate_gradient, differentiate_cg
 from .damped import FREE, LeastSquares, Work, minimise_damped
-from .status import NotFiniteError, Record, SolverResult, Status, gradient_message, message
+from .status import (
+    GRADIENT_ADVICE,
+    NotFiniteError,
+    Record,
+    SolverResult,
+    Status,
+    gradient_message,
+    message,
+)
 
 __all__ = [
     "FREE",
+    "GRADIENT_ADVICE",
     "CGResult",
     "DifferentiatedCG",
     "LeastSquares",

@@ -304,8 +304,7 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
 
 
 def _result(x, squares, limit, n_iter, active, broken, exactly):
-    squares = [rr.flatten() for rr in squares]
-    rr, limit = squares[-1], tracing.values(limit).flatten()
+    rr, limit = squares[-1].flatten(), tracing.values(limit).flatten()
     if _any(broken):
         status = Status.BREAKDOWN
     elif not _any(active):
@@ -313,7 +312,7 @@ def _result(x, squares, limit, n_iter, active, broken, exactly):
     else:
         status = Status.DONE if exactly else Status.MAX_ITERATIONS
     worst = int((rr - limit).argmax())
-    norms = [float(square[worst].sqrt()) for square in squares]
+    norms = torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt().tolist()
     test = f"|residual| = {norms[-1]:.3e}, tolerance {float(limit[worst].sqrt()):.3e}"
     return CGResult(
         success=status in (Status.CONVERGED, Status.DONE),

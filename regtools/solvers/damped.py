@@ -144,37 +144,36 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
             run.work += model.work
             run.point, run.model = better, model
 
-    try:
+    def descend():
         accept(start, None)
         if (status := problem.hopeless(run.point, run.model)) is not None:
-            run.status = status
-            return run
+            return status
         # A scale of zero leaves any damping: the first steps then move what is not damped.
         gamma, growth = damping * (scale or 1.0), 2.0
         while run.model.gradient_norm > run.tolerance:
             if run.n_iter >= max_iter:
-                run.status = Status.MAX_ITERATIONS
-                return run
+                return Status.MAX_ITERATIONS
             step = problem.step(run.point, run.model, gamma)
             run.work += step.work
             if problem.negligible(run.point, step):
-                run.status = Status.SMALL_STEP
-                return run
-            trial = problem.trial(run.point, step)
-            run.work += trial.work if trial is not None else FREE
-            rho = -1.0 if trial is None else problem.ratio(run.point, run.model, step, trial)
+                return Status.SMALL_STEP
+            trial, rho = problem.trial(run.point, step), -1.0
+            if trial is not None:
+                run.work += trial.work
+                rho = problem.ratio(run.point, run.model, step, trial)
             if rho > 0:
                 accept(trial, gamma)
                 gamma, growth = gamma * max(1 / 3, 1 - (2 * rho - 1) ** 3), 2.0
             else:
                 gamma, growth = gamma * growth, 2 * growth
+        return Status.CONVERGED
+
+    try:
+        run.status = descend()
     except NotFiniteError:
         run.status = Status.NOT_FINITE
-        return run
     except KeyboardInterrupt:
         if not run.history:
             raise
         run.status = Status.STOPPED
-        return run
-    run.status = Status.CONVERGED
     return run

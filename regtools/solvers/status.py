@@ -57,6 +57,20 @@ class SolverResult(ShortRepr):
     history: tuple = field(default=(), repr=False)
 
 
+GRADIENT_ADVICE = {
+    Status.CONVERGED: "The gradient is below its tolerance.",
+    Status.SMALL_STEP: (
+        "No further decrease within rounding, while the gradient is above its tolerance; "
+        "raise gtol if the result is good enough."
+    ),
+    Status.MAX_ITERATIONS: (
+        "The gradient is still above its tolerance; raise max_iter or start closer."
+    ),
+    Status.STOPPED: "Interrupted; the best point so far is returned.",
+}
+"""What all minimisers with a gradient test say; each adds what is its own."""
+
+
 def message(status, n_iter, test, advice):
     """Return the words of a result."""
     return f"{status.value} after {n_iter} iterations: {test}. {advice}"

@@ -67,7 +67,7 @@ class FrameLayout(ShortRepr):
         """Pixels of the image that a pixel of a frame averages."""
         return self.factor**self.domain.dim
 
-    @property
+    @cached_property
     def frame_size(self):
         """Pixels of a frame."""
         return len(self.points) // self.per_row
@@ -77,7 +77,7 @@ class FrameLayout(ShortRepr):
         """Parameters of all moving frames."""
         return self.n_moving * self.domain.dim * (self.domain.dim + 1)
 
-    @property
+    @cached_property
     def row_sizes(self):
         """Number of rows of frame 0 if it stays, of the moving frames, and of the differences."""
         cells = len(self.points)

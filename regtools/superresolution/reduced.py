@@ -14,28 +14,22 @@ from typing import Any
 import torch
 
 from ..images import checks
-from ..solvers import Status, gradient_message, minimise_damped
+from ..solvers import GRADIENT_ADVICE, Status, gradient_message, minimise_damped
 from ._tasks import Joint, OneSolve, WithJacobian
 from .problem import SuperResolutionProblem, check_rows
 from .projection import starting_image
 from .results import VarProResult, VarProState
 from .rules import Rule, as_rule
 
-ADVICE = {
-    Status.CONVERGED: "The gradient is below its tolerance.",
+ADVICE = GRADIENT_ADVICE | {
     Status.SMALL_STEP: (
-        "No further decrease within rounding, while the gradient is above its tolerance; "
-        "raise gtol if the result is good enough. If the images are rough, raise n_iter_cg or "
-        "lower tol_cg first."
-    ),
-    Status.MAX_ITERATIONS: (
-        "The gradient is still above its tolerance; raise max_iter or start closer."
+        GRADIENT_ADVICE[Status.SMALL_STEP]
+        + " If the images are rough, raise n_iter_cg or lower tol_cg first."
     ),
     Status.NO_OVERLAP: (
         "Frames {lost} lie outside the box at w0, so their pixels say nothing about the image. "
         "Start from register_frames, or leave these frames out."
     ),
-    Status.STOPPED: "Interrupted; the best point so far is returned.",
 }
 MANY_PARAMETERS = 32
 """From here on Kaufman's step is computed by one solve instead of one for each parameter."""
