@@ -4,8 +4,8 @@ Where to start:
 
 - register a pair: `load`, `RegistrationProblem.of`, `predictor_corrector`;
 - derivatives of its loss: `gradient`, `hessian`, `second_order_model`, checked by `taylor_test`;
-- one sharp image from coarse frames: `register_frames`, `SuperResolutionProblem`, `varpro`, or
-  `simulated_problem` to try it;
+- one sharp image from coarse frames: `super_resolve`, or step by step `register_frames`,
+  `SuperResolutionProblem`, `varpro`; `simulated_problem` to try these;
 - an own map or rule: subclass `Transform` or `Rule`.
 
 The wings, each of which imports only from those before it: `images` (boxes, splines, data),
@@ -19,8 +19,10 @@ from .registration import (
     Affine,
     NeuralODE,
     RegistrationProblem,
+    Rigid,
     Tikhonov,
     Transform,
+    Translation,
     gauss_newton_hessian,
     gradient,
     hessian,
@@ -39,12 +41,14 @@ from .superresolution import (
     Rule,
     SuperResolutionProblem,
     Unrolled,
+    choose_lam,
     enlarged_frame,
     joint_gauss_newton,
     projection_jacobian,
     register_frames,
     simulate_frames,
     simulated_problem,
+    super_resolve,
     varpro,
 )
 from .verify import adjoint, dot_product_test, relative_error, taylor_test
@@ -57,14 +61,17 @@ __all__ = [
     "NeuralODE",
     "NoDerivative",
     "RegistrationProblem",
+    "Rigid",
     "Rule",
     "SplineImage",
     "Status",
     "SuperResolutionProblem",
     "Tikhonov",
     "Transform",
+    "Translation",
     "Unrolled",
     "adjoint",
+    "choose_lam",
     "conjugate_gradient",
     "differentiate_cg",
     "dot_product_test",
@@ -86,6 +93,7 @@ __all__ = [
     "second_order_model",
     "simulate_frames",
     "simulated_problem",
+    "super_resolve",
     "taylor_test",
     "varpro",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from regtools.images import Domain
+from regtools.registration import Affine
 from regtools.superresolution import SuperResolutionProblem
 
 DOMAIN = Domain((0.0, 2.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
@@ -38,15 +39,23 @@ def true_maps(domain=DOMAIN, q=2):
     return torch.from_numpy(np.concatenate(blocks))
 
 
-def small_problem(fix_first=True, q=2, lam=0.05, factor=2, noise=0.5, domain=DOMAIN):
+def small_problem(
+    fix_first=True, q=2, lam=0.05, factor=2, noise=0.5, domain=DOMAIN, weighted=False, **options
+):
     """Frames of `picture` under `true_maps`, with noise, so that the residual does not vanish."""
     frames = dense_frames(picture(domain), domain, factor, true_maps(domain, q))
-    grain = torch.from_numpy(np.random.default_rng(5).standard_normal(frames.shape))
-    return SuperResolutionProblem(frames + noise * grain, domain, factor, lam, fix_first)
+    rng = np.random.default_rng(5)
+    frames = frames + noise * torch.from_numpy(rng.standard_normal(frames.shape))
+    if weighted:
+        options["weights"] = torch.from_numpy(rng.uniform(0.2, 1, frames.shape))
+        options["weights"].flatten()[::7] = 0
+    return SuperResolutionProblem(frames, domain, factor, lam, fix_first, **options)
 
 
 def start(problem, size=0.02, seed=3):
     """Parameters near those that the frames of `small_problem` were made with."""
+    if not isinstance(problem.transform, Affine):
+        return torch.from_numpy(0.1 * np.random.default_rng(seed).standard_normal(problem.n_params))
     w = true_maps(problem.domain, len(problem.frames) - 1)
     if not problem.fix_first:
         dim = problem.domain.dim
@@ -64,9 +73,16 @@ def dense_frames(image, domain, factor, w):
     return torch.stack(frames).reshape(-1, *(m // factor for m in domain.m))
 
 
-def moved(x, block):
-    """y = A x + b."""
+def moved(x, block, domain=None):
+    """y = A x + b; or a shift; or, about the centre of `domain`, a turn and a shift."""
     dim = x.shape[1]
+    if len(block) == dim:
+        return x + block
+    if len(block) == 3:
+        cos, sin = block[0].cos(), block[0].sin()
+        turn = torch.stack([torch.stack([cos, -sin]), torch.stack([sin, cos])])
+        centre = x.new_tensor(domain.lower) / 2 + x.new_tensor(domain.upper) / 2
+        return (x - centre) @ turn.T + centre + block[1:]
     return x @ block[: dim * dim].reshape(dim, dim).T + block[dim * dim :]
 
 
@@ -113,26 +129,55 @@ def interpolation_matrix(points, domain):
     return rows @ kron(*inverses)
 
 
+def canvas(problem):
+    """The box with its margin."""
+    domain, margin = problem.domain, problem.margin
+    sides = zip(domain.lower, domain.upper, domain.h, strict=True)
+    omega = [end for lo, hi, h in sides for end in (lo - margin * h, hi + margin * h)]
+    return Domain(tuple(omega), tuple(m + 2 * margin for m in domain.m))
+
+
+def crop(m, margin):
+    """Along one axis: the pixels of the box among those of the canvas."""
+    return torch.nn.functional.pad(eye(m), (margin, margin))
+
+
+def blur(m, sigma):
+    """Along one axis the discrete Gaussian, by its frequency response exp(σ² (cos ω − 1))."""
+    long = 4096
+    response = np.exp(sigma**2 * (np.cos(2 * np.pi * np.fft.fftfreq(long)) - 1))
+    kernel = torch.from_numpy(np.fft.ifft(response).real)
+    steps = torch.arange(m)
+    return kernel[(steps[:, None] - steps).abs()]
+
+
 def matrix(problem, w):
     """A_λ(w), dense, from the settings of a problem."""
-    domain, factor = problem.domain, problem.factor
+    domain, wide, factor = problem.domain, canvas(problem), problem.factor
     dim, average = domain.dim, averaging(domain, factor)
     volume_f = math.prod(domain.h)
     volume_d = volume_f * factor**dim
     x = domain.cell_centers()
-    parts = [math.sqrt(volume_d) * average] if problem.fix_first else []
-    for block in w.reshape(-1, dim * (dim + 1)):
-        points = interpolation_matrix(moved(x, block), domain)
-        parts.append(math.sqrt(volume_d) * average @ points)
-    parts.append(problem.lam * math.sqrt(volume_f) * difference_matrix(domain))
-    return torch.cat(parts)
+    psf = kron(*(blur(m, problem.psf * factor) for m in wide.m))
+    parts = []
+    if problem.fix_first:
+        parts.append(average @ kron(*(crop(m, problem.margin) for m in domain.m)) @ psf)
+    for block in w.reshape(len(problem.frames) - problem.fix_first, -1):
+        points = interpolation_matrix(moved(x, block, domain), wide)
+        parts.append(average @ points @ psf)
+    rows = math.sqrt(volume_d) * torch.cat(parts)
+    if problem.weights is not None:
+        rows = problem.weights.flatten()[:, None] * rows
+    return torch.cat([rows, problem.lam * math.sqrt(volume_f) * difference_matrix(wide)])
 
 
 def target(problem):
     """b, the weighted frames and zeros."""
     domain = problem.domain
     data = math.sqrt(math.prod(domain.h) * problem.factor**domain.dim) * problem.frames.flatten()
-    return torch.cat([data, data.new_zeros(len(difference_matrix(domain)))])
+    if problem.weights is not None:
+        data = problem.weights.flatten() * data
+    return torch.cat([data, data.new_zeros(len(difference_matrix(canvas(problem))))])
 
 
 def projection(problem, w):

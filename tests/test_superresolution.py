@@ -12,7 +12,7 @@ from torch.func import grad, jacfwd, jacrev, vmap
 import dense_frames
 from dense_frames import BOX, DOMAIN, picture, small_problem, start, true_maps
 from regtools.images import Domain, SplineImage, load, random_maps
-from regtools.registration import Affine
+from regtools.registration import Affine, Rigid, Translation
 from regtools.solvers import Status
 from regtools.superresolution import (
     SuperResolutionProblem,
@@ -47,6 +47,21 @@ CASES = {
     "4 frames": {"q": 3},
     "3D": {"domain": BOX},
     "3D, first free": {"domain": BOX, "fix_first": False},
+    "margin": {"margin": 3},
+    "weights": {"weighted": True},
+    "blur": {"psf": 0.6},
+    "blur, first free": {"psf": 0.6, "fix_first": False},
+    "shifts": {"transform": Translation(2)},
+    "turns": {"transform": Rigid(DOMAIN)},
+    "all at once": {"margin": 2, "weighted": True, "psf": 0.4, "transform": Rigid(DOMAIN)},
+    "3D, all at once": {
+        "domain": BOX,
+        "margin": 1,
+        "weighted": True,
+        "psf": 0.4,
+        "transform": Translation(3),
+        "q": 1,
+    },
 }
 each_problem = pytest.mark.parametrize("options", CASES.values(), ids=CASES)
 
@@ -188,8 +203,8 @@ def test_operator_is_the_dense_matrix(options):
     w = start(problem)
     expected = dense_frames.matrix(problem, w)
     operator = problem.operator(w)
-    assert expected.shape == (problem.n_rows, math.prod(problem.domain.m))
-    close(operator(pixels(problem.domain)), expected)
+    assert expected.shape == (problem.n_rows, math.prod(problem.canvas.m))
+    close(operator(pixels(problem.canvas)), expected)
     rows = torch.eye(problem.n_rows, dtype=torch.float64)
     close(operator.adjoint(rows).flatten(0, -2), expected.T)
     close(problem.target, dense_frames.target(problem))
@@ -200,7 +215,7 @@ def test_operator_is_the_dense_matrix(options):
 def test_dot_product(options):
     problem = small_problem(**options)
     operator = problem.operator(start(problem))
-    image, rows = noise(*problem.domain.m), noise(problem.n_rows, seed=1)
+    image, rows = noise(*problem.canvas.m), noise(problem.n_rows, seed=1)
     forward, backward = (operator(image) * rows).sum(), (image * operator.adjoint(rows)).sum()
     assert float(forward) == pytest.approx(float(backward), abs=1e-11 * float(rows.norm() ** 2))
     assert abs(float(forward)) > 1e-3
@@ -210,7 +225,7 @@ def test_dot_product(options):
 def test_blocks_are_treated_image_by_image(options):
     problem = small_problem(**options)
     operator = problem.operator(start(problem))
-    images, rows = noise(*problem.domain.m, 3), noise(problem.n_rows, 3, seed=1)
+    images, rows = noise(*problem.canvas.m, 3), noise(problem.n_rows, 3, seed=1)
     for function, block in [(operator, images), (operator.adjoint, rows)]:
         alone = torch.stack([function(one.contiguous()) for one in block.unbind(-1)], dim=-1)
         close(function(block), alone)
@@ -221,7 +236,7 @@ def test_blocks_are_treated_image_by_image(options):
 @each_problem
 def test_residual_is_operator_minus_target(options):
     problem = small_problem(**options)
-    w, image = start(problem), picture(problem.domain)
+    w, image = start(problem), picture(problem.canvas)
     expected = dense_frames.matrix(problem, w) @ image.flatten() - dense_frames.target(problem)
     close(problem.residual(w, image), expected)
     close(problem.operator(w)(image) - problem.target, expected)
@@ -268,7 +283,7 @@ def test_identity_moves_nothing():
 @each_problem
 def test_derivatives_equal_those_of_the_dense_matrix(options):
     problem = small_problem(**options)
-    w, image, rows = start(problem), picture(problem.domain), noise(problem.n_rows, seed=1)
+    w, image, rows = start(problem), picture(problem.canvas), noise(problem.n_rows, seed=1)
     operator, dA = problem.operator(w), jacfwd(lambda w: dense_frames.matrix(problem, w))(w)
     D = torch.einsum("rnk,n->rk", dA, image.flatten())
     close(operator.derivative(image), D, 1e-11)
@@ -288,7 +303,7 @@ def test_derivatives_equal_those_of_the_dense_matrix(options):
 def test_normal_jvp_equals_the_derivative_of_the_dense_normal_matrix(options):
     problem = small_problem(**options)
     w, p = start(problem), problem.n_params
-    block = noise(*problem.domain.m, 1 + p)
+    block = noise(*problem.canvas.m, 1 + p)
     flat = block.flatten(0, -2)
     A = dense_frames.matrix(problem, w)
     dA = jacfwd(lambda w: dense_frames.matrix(problem, w))(w)
@@ -368,7 +383,7 @@ def test_reconstruction_solves_the_dense_problem(options):
     A, b = dense_frames.matrix(problem, w), dense_frames.target(problem)
     expected = torch.from_numpy(np.linalg.lstsq(A.numpy(), b.numpy(), rcond=None)[0])
     ours = problem.reconstruct(w)
-    assert ours.shape == problem.domain.m
+    assert ours.shape == problem.canvas.m
     close(ours.flatten(), expected, 1e-7)
 
 

@@ -8,8 +8,6 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg
 
-from .domain import Domain
-
 
 @lru_cache(maxsize=32)
 def zero_basis(m):
@@ -33,10 +31,3 @@ def mirror_basis(m):
 
 _PAD = 5  # coefficients beyond the box: two for the support of the spline, three to go on
 EXTENSIONS = {"zero": (zero_basis, 0), "mirror": (mirror_basis, _PAD)}
-
-
-def padded(domain, pad):
-    """Return the domain with `pad` more cells on each side."""
-    sides = zip(domain.lower, domain.upper, domain.h, strict=True)
-    omega = [bound for low, high, h in sides for bound in (low - pad * h, high + pad * h)]
-    return Domain(tuple(omega), tuple(m + 2 * pad for m in domain.m))

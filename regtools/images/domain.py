@@ -76,6 +76,12 @@ class Domain:
         """Product of the cell widths: the weight of the midpoint rule."""
         return math.prod(self.h)
 
+    def padded(self, cells: int) -> "Domain":
+        """Return the box with so many more cells, of the same width, on every side."""
+        sides = zip(self.lower, self.upper, self.h, strict=True)
+        omega = [bound for low, high, h in sides for bound in (low - cells * h, high + cells * h)]
+        return Domain(tuple(omega), tuple(m + 2 * cells for m in self.m))
+
     def cell_centers(
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> torch.Tensor:

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from . import _tracing
-from ._bases import EXTENSIONS, padded
+from ._bases import EXTENSIONS
 from ._checks import check_data, check_order, check_points, check_theta
 from ._taylor import local_taylor
 from .domain import Domain
@@ -82,7 +82,7 @@ class SplineImage:
             self.data = self._spectrum = data.clone()
         self.domain = domain
         basis, pad = EXTENSIONS[extension]
-        self._lattice = padded(domain, pad) if pad else domain
+        self._lattice = domain.padded(pad) if pad else domain
         dtype = np.float32 if data.dtype == torch.float32 else np.float64
         with _tracing.outside_transforms():
             self._bases = [

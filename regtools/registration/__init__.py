@@ -11,27 +11,33 @@ from .derivatives import (
 )
 from .minimise import levenberg_marquardt, newton
 from .neural_ode import NeuralODE
+from .overlap import filled
 from .path import PathResult, Prediction, Step, predictor_corrector
 from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem, Tikhonov
 from .results import Result, State
-from .transforms import Affine, Transform
+from .rigid import Rigid, Translation
+from .transforms import Affine, AffineSubset, Transform
 
 __all__ = [
     "MATRICES",
     "Affine",
+    "AffineSubset",
     "Comparison",
     "NeuralODE",
     "PathResult",
     "Prediction",
     "RegistrationProblem",
     "Result",
+    "Rigid",
     "SecondOrderModel",
     "State",
     "Step",
     "Tikhonov",
     "Transform",
+    "Translation",
     "compare_predictions",
+    "filled",
     "gauss_newton_hessian",
     "gradient",
     "hessian",

@@ -87,7 +87,34 @@ class Transform(abc.ABC):
         return hessian(lambda v: (weights * self(v, x)).sum())(w)
 
 
-class Affine(Transform):
+class AffineSubset(Transform):
+    """Maps that are affine, with parameters of their own.
+
+    A subclass defines `affine`, which everything else here comes from, and `from_affine`.
+    `SuperResolutionProblem` takes such maps.
+
+    References
+    ----------
+    Chapter 5.
+    """
+
+    @abc.abstractmethod
+    def affine(self, w: torch.Tensor) -> torch.Tensor:
+        """Return ``[A row by row, b]`` of :math:`y = A x + b`, shape ``(dim * (dim + 1),)``."""
+
+    @abc.abstractmethod
+    def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of a map of this kind that is close to an affine one."""
+
+    def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Map points `x` of shape ``(n, dim)``; returns the same shape."""
+        check_shapes(self, w, x)
+        affine = self.affine(w)
+        matrix = affine[: self.dim**2].reshape(self.dim, self.dim)
+        return x @ matrix.T + affine[self.dim**2 :]
+
+
+class Affine(AffineSubset):
     r"""The affine map :math:`y = A x + b`.
 
     Parameters are ``w = [A row by row, b]``: 6 in two dimensions, 12 in three. A has no
@@ -112,11 +139,13 @@ class Affine(Transform):
         self.dim = check_dim(dim)
         self.n_params = dim * (dim + 1)
 
-    def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """Map points `x` of shape ``(n, dim)``; returns the same shape."""
-        check_shapes(self, w, x)
-        matrix = w[: self.dim**2].reshape(self.dim, self.dim)
-        return x @ matrix.T + w[self.dim**2 :]
+    def affine(self, w: torch.Tensor) -> torch.Tensor:
+        """Return `w`."""
+        return w
+
+    def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
+        """Return `affine`."""
+        return affine
 
     def identity(
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None

@@ -67,6 +67,10 @@ class LeastSquares(abc.ABC):
         """Return a status if no step can help at the start, else None."""
         return None
 
+    def size(self, start):
+        """Return what the gradient is compared with, from the start."""
+        return max(1.0, start.loss)
+
     def refined(self, point, state):
         """Return the accepted point, computed again more accurately, or None to keep it."""
         return None
@@ -103,7 +107,8 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
     start : point
         With a finite loss.
     gtol : float
-        Stop when the gradient norm is at most gtol · max(1, loss at the start).
+        Stop when the gradient norm is at most gtol · `LeastSquares.size`, which is max(1, loss at
+        the start) unless a problem has a size of its own.
     max_iter : int
         Largest number of accepted steps.
     damping : float
@@ -123,7 +128,7 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
     Madsen, Nielsen and Tingleff, *Methods for Non-Linear Least Squares Problems* (2004),
     section 3.2; Nielsen, IMM-REP-1999-05. Chapter 4 explains the damping.
     """
-    run = Descent(tolerance=gtol * max(1.0, start.loss), work=start.work)
+    run = Descent(tolerance=gtol * problem.size(start), work=start.work)
     scale = None
 
     def accept(point, gamma):

@@ -1,14 +1,19 @@
 """Super-resolution: frames, the joint problem, the projection and its derivative, two solvers."""
 
-from .frames import FramesResult, enlarged_frame, register_frames, simulate_frames
+from ._rounds import SuperResolved
+from .frames import enlarged_frame, simulate_frames
 from .iterates import Iterate, exact_iterates
-from .operator import FrameLayout, FrameOperator
+from .layout import FrameLayout
+from .maps import FramesResult, register_frames
+from .operator import FrameOperator
 from .problem import SuperResolutionProblem
 from .projection import Projection, projection_jacobian
 from .reduced import joint_gauss_newton, varpro
 from .results import VarProResult, VarProState
 from .rules import RULES, Implicit, Kaufman, NoDerivative, Projected, Rule, Unrolled
 from .simulated import Simulated, simulated_problem
+from .smoothing import Trial, choose_lam
+from .super_resolve import super_resolve
 
 __all__ = [
     "RULES",
@@ -24,9 +29,12 @@ __all__ = [
     "Rule",
     "Simulated",
     "SuperResolutionProblem",
+    "SuperResolved",
+    "Trial",
     "Unrolled",
     "VarProResult",
     "VarProState",
+    "choose_lam",
     "enlarged_frame",
     "exact_iterates",
     "joint_gauss_newton",
@@ -34,5 +42,6 @@ __all__ = [
     "register_frames",
     "simulate_frames",
     "simulated_problem",
+    "super_resolve",
     "varpro",
 ]

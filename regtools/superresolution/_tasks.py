@@ -36,10 +36,19 @@ class Step:
 
 
 class Task(LeastSquares):
-    """The reduced objective; subclasses say how a step is found."""
+    """The reduced objective; subclasses say how a step is found.
 
-    def __init__(self, problem, rows, tol, settings):
+    Steps are sought in the parameters w, or, if `scaled`, in z of each frame with dw = S dz, where
+    one unit of z moves points by about a cell, whatever the unit of length and the origin.
+    """
+
+    def __init__(self, problem, rows, tol, settings, scaled=False):
         self.problem, self.tol, self.settings = problem, tol, settings
+        self.scaling = None
+        if scaled:
+            scaling = problem.transform.scaling(problem.domain)
+            self.scaling = None if scaling is None else scaling.to(problem.frames)
+        self.scaled = scaled
         self.n_used = problem.n_rows if rows == "stacked" else problem.n_data
         self.lost = []
 
@@ -64,6 +73,20 @@ class Task(LeastSquares):
 
     def hopeless(self, point, model):
         return Status.NO_OVERLAP if self.lost else None
+
+    def size(self, start):
+        """The frames themselves, where steps are scaled: then no unit of grey values matters."""
+        if self.scaled:
+            return float(self.problem.target.square().sum())
+        return super().size(start)
+
+    def per_z(self, derivative):
+        """From derivatives in w of one frame, along the last axis, to those in z."""
+        return derivative if self.scaling is None else derivative @ self.scaling
+
+    def to_w(self, dz):
+        """From steps in z, one line a frame, to those in w."""
+        return dz if self.scaling is None else dz @ self.scaling.T
 
     def negligible(self, point, step):
         return _tiny(step.dw, point.w)
@@ -128,6 +151,7 @@ class WithJacobian(Task):
         found = point.operator, point.projected
         df_dw, n_iter_cg = point.projection.tangents(*found)
         jacobian = point.projection.jacobian(*found, df_dw)[: self.n_used]
+        jacobian = self.per_z(jacobian.unflatten(1, (self.problem.n_moving, -1))).flatten(1)
         return JacobianModel(
             df_dw,
             jacobian,
@@ -138,8 +162,9 @@ class WithJacobian(Task):
 
     def step(self, point, model, gamma):
         eye = torch.eye(len(model.matrix), dtype=model.matrix.dtype, device=model.matrix.device)
-        dw = torch.linalg.solve(model.matrix + gamma * eye, -model.half_gradient)
-        expected = point.residual + model.jacobian @ dw
+        dz = torch.linalg.solve(model.matrix + gamma * eye, -model.half_gradient)
+        expected = point.residual + model.jacobian @ dz
+        dw = self.to_w(dz.reshape(self.problem.n_moving, -1)).flatten()
         image = point.image + model.df_dw @ dw
         return Step(dw, image, point.loss - float(expected.square().sum()))
 
@@ -177,7 +202,7 @@ class OneSolve(Task):
         self.moving = slice(still, still + moving)
 
     def model(self, point):
-        compact = point.operator.compact_derivative(point.image)
+        compact = self.per_z(point.operator.compact_derivative(point.image))
         model = CompactModel(compact, compact.mT @ compact, math.nan)
         half = model.transposed(point.all_rows[self.moving])
         norm = float(2 * (half.square().sum() + self.image_gradient(point)).sqrt())
@@ -193,14 +218,14 @@ class OneSolve(Task):
         damped = square + gamma * eye
 
         def best(rows):
-            """The δw that makes ‖D δw + rows‖² + γ ‖δw‖² least, one line a frame."""
+            """The δz that makes ‖D δz + rows‖² + γ ‖δz‖² least, one line a frame."""
             right = model.transposed(rows[self.moving])[..., None]
             return -torch.linalg.solve(damped, right)[..., 0]
 
-        def reduced(rows, dw):
-            """The rows and D δw."""
+        def reduced(rows, dz):
+            """The rows and D δz."""
             rows = rows.clone()
-            rows[self.moving] += (model.compact @ dw[..., None]).flatten()
+            rows[self.moving] += (model.compact @ dz[..., None]).flatten()
             return rows
 
         def normal(df):
@@ -210,10 +235,10 @@ class OneSolve(Task):
         right = -operator.adjoint(reduced(point.all_rows, best(point.all_rows)))
         answer = conjugate_gradient(normal, right, **point.projection.stop())
         there = point.all_rows + operator(answer.x)
-        dw = best(there)
-        decrease = float(point.all_rows.square().sum() - reduced(there, dw).square().sum())
+        dz = best(there)
+        decrease = float(point.all_rows.square().sum() - reduced(there, dz).square().sum())
         work = Work(n_iter_cg=answer.n_iter)
-        return Step(dw.flatten(), point.image + answer.x, decrease, work)
+        return Step(self.to_w(dz).flatten(), point.image + answer.x, decrease, work)
 
 
 class Joint(OneSolve):

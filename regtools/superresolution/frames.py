@@ -1,16 +1,13 @@
-"""Frames: how they come from an image, how one is enlarged, how they are registered."""
+"""Frames: how they come from an image, and how one is enlarged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import math
 
 import torch
 
 from ..images import Domain, SplineImage, checks
-from ..registration import Affine, PathResult, RegistrationProblem, predictor_corrector
-from ..solvers import SolverResult, Status
+from ..registration import Affine, AffineSubset
 
 
 def average_blocks(image: torch.Tensor, factor: int, dim: int):
@@ -116,135 +113,6 @@ def enlarged_frame(
     return SplineImage(frame, coarse)(points, theta).reshape(domain.m)
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class FramesResult(SolverResult):
-    """What `register_frames` returns.
-
-    Attributes
-    ----------
-    w : torch.Tensor
-        q blocks of affine parameters: what `SuperResolutionProblem` with `fix_first` takes. Where
-        a frame was not registered, the identity.
-    history : tuple of PathResult
-        How each frame was registered, also called ``frames``; frame 0 stays where it is.
-    success : bool
-        Whether every frame met the gradient test at the last scale.
-    status, message, n_iter
-        Of the first frame that did not, if there is one; see `SolverResult`.
-    """
-
-    w: torch.Tensor
-
-    @property
-    def frames(self):
-        """The `PathResult` of each frame, frame 0 included."""
-        return self.history
-
-
-def register_frames(
-    frames: torch.Tensor,
-    domain: Domain,
-    *,
-    thetas: Sequence[float] = (100.0, 10.0, 1.0, 0.1),
-    surround: str = "zero",
-    callback: Callable[[Any], object] | None = None,
-) -> FramesResult:
-    """Return a starting guess for w: register every frame to frame 0, over scales.
-
-    Both images are blurred, and each scale starts where the one before has ended.
-
-    Parameters
-    ----------
-    frames : torch.Tensor
-        Shape ``(q + 1, m0, m1)``.
-    domain : Domain
-        The box; its number of cells does not matter.
-    thetas : sequence of float
-        Decreasing blur in pixels⁴ of the frames.
-    surround : {"zero", "overlap"}
-        What lies outside the frames, see `RegistrationProblem`: "overlap" for frames cut out of a
-        larger picture.
-    callback : callable, optional
-        ``callback(path)`` after each frame. Ctrl-C returns the frames so far, with the status
-        "stopped".
-
-    Returns
-    -------
-    FramesResult
-        The maps are its ``w``.
-
-    Raises
-    ------
-    TypeError
-        If `frames` is not a float32 or float64 tensor, or `domain` not a `Domain`.
-    ValueError
-        If `frames` are not at least two finite images of one size, or one of them is constant, so
-        that nothing tells where it belongs.
-
-    References
-    ----------
-    Paper, section 4.3, where one image alone was blurred and each scale started afresh. Chapter 5.
-    """
-    checks.check_domain(domain)
-    frames = check_frames(frames, domain.dim)
-    if min(frames.shape[1:]) < 4:
-        raise ValueError(
-            f"frames must have at least 4 pixels along each axis; got {tuple(frames.shape[1:])}"
-        )
-    constant = [j for j, frame in enumerate(frames) if frame.min() == frame.max()]
-    if constant:
-        raise ValueError(
-            f"frames must not be constant, as nothing tells where they belong; got {constant}. "
-            "Leave these out, or give their maps yourself"
-        )
-    domain = Domain(domain.omega, tuple(frames.shape[1:]))
-    first, *others = (SplineImage(frame, domain) for frame in frames)
-    transform = Affine(domain.dim)
-    w0 = transform.identity(frames.dtype, frames.device)
-    paths = [_untouched(w0, Status.CONVERGED, "frame 0 stays where it is")]
-    try:
-        for other in others:
-            # Frame j shows the image at y(x; w_j), and frame 0 the image itself.
-            pair = RegistrationProblem(first, other, transform, surround=surround)
-            paths.append(predictor_corrector(pair, thetas, w0))
-            if callback is not None:
-                callback(paths[-1])
-            if paths[-1].status is Status.STOPPED:
-                break
-    except KeyboardInterrupt:
-        pass  # in the callback: the frames not yet reached say so
-    missing = len(frames) - len(paths)
-    paths += [_untouched(w0, Status.STOPPED, "interrupted before this frame")] * missing
-    return _frames_result(paths)
-
-
-def _untouched(w, status, message):
-    """The path of a frame that was not moved."""
-    converged = status is Status.CONVERGED
-    return PathResult(success=converged, status=status, message=message, n_iter=0, w=w)
-
-
-def _frames_result(paths):
-    failed = [(j, path) for j, path in enumerate(paths) if not path.success]
-    status, message = Status.CONVERGED, f"{len(paths) - 1} frames registered to frame 0."
-    if failed:
-        first, path = failed[0]
-        status = path.status
-        message = (
-            f"{len(failed)} of {len(paths) - 1} frames are not registered to the gradient test: "
-            f"{[j for j, _ in failed]}. Frame {first}: {path.message} Look at these frames, or "
-            "leave them out."
-        )
-    return FramesResult(
-        success=not failed,
-        status=status,
-        message=message,
-        n_iter=sum(path.n_iter for path in paths),
-        history=tuple(paths),
-        w=torch.cat([path.w for path in paths[1:]]),
-    )
-
-
 def check_image(name: str, image: torch.Tensor, domain: Domain):
     """Raise unless `image` can be a sharp image on `domain`."""
     checks.check_floating(name, image)
@@ -253,8 +121,53 @@ def check_image(name: str, image: torch.Tensor, domain: Domain):
     checks.check_finite(name, image, "pixel")
 
 
-def check_frames(frames: torch.Tensor, dim: int, m=None):
-    """Return a copy of `frames`; raise unless they can be frames of a problem."""
+ROWS = ("stacked", "data")
+
+
+def check_rows(rows: str):
+    """Raise unless `rows` is "stacked" or "data"."""
+    if rows not in ROWS:
+        raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")
+
+
+def check_options(margin: int, psf: float, transform: AffineSubset, dim: int):
+    """Raise unless these can be the options of a problem."""
+    if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
+        raise ValueError(f"margin must be a number of cells, at least 0; got {margin!r}")
+    if not (checks.is_number(psf) and math.isfinite(psf) and psf >= 0):
+        raise ValueError(f"psf must be finite and at least 0, in pixels of a frame; got {psf!r}")
+    if not isinstance(transform, AffineSubset):
+        kind = getattr(transform, "__name__", type(transform).__name__)
+        raise TypeError(f"transform must be an instance of an AffineSubset; got {kind}")
+    if transform.dim != dim:
+        raise ValueError(f"transform must have dim = {dim}; got {transform.dim}")
+
+
+def check_weights(weights: torch.Tensor | None, frames: torch.Tensor):
+    """Return a copy of `weights`; raise unless they can be those of `frames`."""
+    if weights is None:
+        return None
+    checks.check_floating("weights", weights)
+    checks.check_dtype("weights", weights, getattr(frames, "dtype", None))
+    if weights.shape != frames.shape:
+        raise ValueError(
+            f"weights must have the shape of frames, {tuple(frames.shape)}; "
+            f"got {tuple(weights.shape)}"
+        )
+    checks.check_finite("weights", weights, "pixel")
+    if weights.min() < 0 or weights.max() > 1 or weights.max() == 0:
+        raise ValueError(
+            "weights must lie between 0 and 1 and not be zero everywhere; "
+            f"got {float(weights.min()):g} to {float(weights.max()):g}"
+        )
+    return weights.detach().clone()
+
+
+def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
+    """Return a copy of `frames`; raise unless they can be frames of a problem.
+
+    Where `weights` are zero a frame may hold anything, and the copy holds 0.
+    """
     if not torch.is_tensor(frames):
         sizes = {tuple(frame.shape) for frame in frames} if _is_images(frames) else set()
         if len(sizes) > 1:
@@ -268,6 +181,8 @@ def check_frames(frames: torch.Tensor, dim: int, m=None):
         raise ValueError(f"frames must have shape (q + 1, {sizes}){why}; got {tuple(frames.shape)}")
     if len(frames) < 2:
         raise ValueError(f"frames must hold at least 2 frames; got {len(frames)}")
+    if weights is not None:
+        frames = torch.where(weights > 0, frames, 0)
     checks.check_finite("frames", frames, "pixel")
     return frames.detach().clone()
 

@@ -11,7 +11,8 @@ w. The joint objective is
    b = \begin{bmatrix} \sqrt{v_d}\,d \\ 0 \end{bmatrix},
 
 with the cell volumes :math:`v_d` of the frames and :math:`v_f` of the image, and L all forward
-differences divided by h.
+differences divided by h. A picture that goes on outside the frames wants a wider image, its
+canvas: else what a moved frame sees there counts as black.
 """
 
 from __future__ import annotations
@@ -19,22 +20,30 @@ from __future__ import annotations
 import math
 import warnings
 from functools import cached_property
+from typing import Any
 
 import torch
+from torch.func import jacfwd
 
 from ..images import Domain, SplineImage, checks, tracing
-from ..registration import Affine
+from ..registration import Affine, AffineSubset
 from ..solvers import CGResult, conjugate_gradient
-from .frames import average_blocks, check_frames, check_image, coarse_domain, differences
-from .operator import FrameLayout, FrameOperator
-
-ROWS = ("stacked", "data")
+from .frames import (
+    average_blocks,
+    check_frames,
+    check_image,
+    check_options,
+    check_rows,
+    check_weights,
+    coarse_domain,
+    differences,
+)
+from .layout import FrameLayout
+from .operator import FrameOperator
 
 
 class SuperResolutionProblem:
     r"""Find maps w and one sharp image f that explain all frames.
-
-    Each frame is moved by an affine map.
 
     Parameters
     ----------
@@ -49,16 +58,29 @@ class SuperResolutionProblem:
         that no frame sees, and patterns that averaging removes, are free: the image would not be
         determined.
     fix_first : bool
-        Whether frame 0 stays in place. If it may move too, an affine drift of everything
-        together is left free.
+        Whether frame 0 stays in place. If it may move too, a drift of everything together is left
+        free.
+    margin : int
+        Cells that the image has on every side beyond those of `domain`. Beyond this canvas the
+        image counts as black: give weight 0 to pixels that look there (`covered` names them).
+    weights : torch.Tensor, optional
+        What each row is multiplied by, from 0 to 1, shape of `frames`. Where it is 0 a pixel may
+        be NaN.
+    psf : float
+        Standard deviation, in pixels of a frame, of a Gaussian that blurs the image before it is
+        moved and averaged; exact for maps that turn and shift, which leave the blur as it is.
+    transform : AffineSubset, optional
+        The map of each frame: `Affine` by default, `Rigid` or `Translation`.
 
     Raises
     ------
     TypeError
-        If `frames` is not a float32 or float64 tensor, or `domain` not a `Domain`.
+        If `frames` or `weights` is not a float32 or float64 tensor, `domain` not a `Domain`, or
+        `transform` no `AffineSubset`.
     ValueError
         If `frames` do not have the cells of `domain` over `factor`, are fewer than two or not
-        finite, `factor` does not divide the cells, or `lam` is not above 0.
+        finite, `factor` does not divide the cells, `lam` is not above 0, `margin` is no count,
+        `weights` do not fit, or `psf` is negative.
 
     References
     ----------
@@ -66,30 +88,52 @@ class SuperResolutionProblem:
     """
 
     def __init__(
-        self, frames: torch.Tensor, domain: Domain, factor: int, lam: float, fix_first: bool = True
+        self,
+        frames: torch.Tensor,
+        domain: Domain,
+        factor: int,
+        lam: float,
+        fix_first: bool = True,
+        *,
+        margin: int = 0,
+        weights: torch.Tensor | None = None,
+        psf: float = 0.0,
+        transform: AffineSubset | None = None,
     ) -> None:
+        options = {"margin": margin, "weights": weights, "psf": psf, "transform": transform}
+        own = {"frames": frames, "domain": domain, "factor": factor, "lam": lam}
+        self._given: dict[str, Any] = own | options | {"fix_first": fix_first}
         self.frame_domain = coarse_domain(domain, factor)
         if min(domain.m) < 4:
             raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
-        self.frames = check_frames(frames, domain.dim, self.frame_domain.m)
+        self.weights = check_weights(weights, frames)
+        self.frames = check_frames(frames, domain.dim, self.frame_domain.m, self.weights)
         if not (checks.is_number(lam) and math.isfinite(lam) and lam > 0):
             raise ValueError(
                 f"lam must be finite and above 0; got {lam!r}. Without it, pixels that no frame "
                 "sees are free and the image is not determined"
             )
+        transform = Affine(domain.dim) if transform is None else transform
+        check_options(margin, psf, transform, domain.dim)
         self.domain, self.factor, self.lam = domain, factor, float(lam)
+        self.margin, self.psf, self.transform = margin, float(psf), transform
+        self.canvas = domain.padded(margin) if margin else domain
         self.fix_first = bool(fix_first)
-        self.transform = Affine(domain.dim)
         self.n_moving = len(self.frames) - self.fix_first
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
         self.smooth_weight = self.lam * math.sqrt(domain.cell_volume)
         self.target = self.frames.new_zeros(self.n_rows)
-        self.target[: self.n_data] = self.data_weight * self.frames.flatten()
+        self.target[: self.n_data] = self._weighted(self.frames.flatten())
+
+    def _weighted(self, rows):
+        """Multiply rows of the data by what they weigh."""
+        rows = self.data_weight * rows
+        return rows if self.weights is None else rows * self.weights.flatten()
 
     @property
     def difference_weights(self):
-        """What the differences along each axis are multiplied by: λ √v over h."""
+        """Weights of the differences along each axis: λ √v over h."""
         return tuple(self.smooth_weight / h for h in self.domain.h)
 
     @cached_property
@@ -97,11 +141,14 @@ class SuperResolutionProblem:
         """The `FrameLayout`: all of the operator that does not depend on w."""
         return FrameLayout.of(
             self.domain,
+            self.canvas,
             self.factor,
             n_moving=self.n_moving,
             fix_first=self.fix_first,
             data_weight=self.data_weight,
             difference_weights=self.difference_weights,
+            weights=None if self.weights is None else self.weights.flatten(1),
+            psf=self.psf * self.factor,
             like=self.frames,
         )
 
@@ -133,8 +180,17 @@ class SuperResolutionProblem:
     def __repr__(self):
         return (
             f"SuperResolutionProblem({len(self.frames)} frames of {self.frame_domain.m}, "
-            f"image {self.domain.m}, {self.n_params} parameters, lam={self.lam:g})"
+            f"image {self.canvas.m}, {self.n_params} parameters, lam={self.lam:g})"
         )
+
+    def replaced(self, **options) -> SuperResolutionProblem:
+        """Return the same problem with other arguments, such as ``lam=0.1``."""
+        shown: dict[str, Any] = {
+            "frames": self.frames,
+            "domain": self.domain,
+            "factor": self.factor,
+        }
+        return SuperResolutionProblem(**shown | self._given | options)
 
     def identity(self) -> torch.Tensor:
         """Return the parameters that move nothing, shape ``(n_params,)``."""
@@ -143,8 +199,10 @@ class SuperResolutionProblem:
 
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
         """Return where the points of all moving frames lie, shape ``(n_moving * n, dim)``."""
-        blocks = w.reshape(self.n_moving, -1)
-        return torch.cat([self.transform(block, self.points) for block in blocks])
+        return torch.cat([self.transform(block, self.points) for block in self._blocks(w)])
+
+    def _blocks(self, w):
+        return w.reshape(self.n_moving, -1)
 
     def operator(self, w: torch.Tensor) -> FrameOperator:
         """Return the linear map :math:`A_\\lambda(w)` with its adjoint, a `FrameOperator`.
@@ -157,10 +215,13 @@ class SuperResolutionProblem:
                 "w must not be differentiated here, as the operator takes it as constant; "
                 "differentiate residual(w, image), or call projection_jacobian"
             )
-        return FrameOperator(self.layout, self.moved_points(w.detach()))
+        w, chain = w.detach(), None
+        if not isinstance(self.transform, Affine):
+            chain = torch.stack([jacfwd(self.transform.affine)(block) for block in self._blocks(w)])
+        return FrameOperator(self.layout, self.moved_points(w), chain)
 
     def reconstruct(self, w: torch.Tensor, n_iter: int | None = None) -> torch.Tensor:
-        """Return the image that fits best for given maps, shape `domain.m`.
+        """Return the image that fits best for given maps, shape `canvas.m`.
 
         Parameters
         ----------
@@ -210,7 +271,7 @@ class SuperResolutionProblem:
         w : torch.Tensor
             Shape ``(n_params,)``.
         image : torch.Tensor
-            Shape `domain.m`.
+            Shape `canvas.m`.
         rows : {"stacked", "data"}
             All rows, or those of the data alone, which leave the differences out.
 
@@ -223,12 +284,12 @@ class SuperResolutionProblem:
         self.check_parameters(w)
         self.check_image(image)
         dim = self.domain.dim
-        parts = []
+        blurred, parts = self.layout.blur(image), []
         if self.fix_first:
-            parts.append(average_blocks(image, self.factor, dim).flatten())
-        values = SplineImage(image, self.domain)(self.moved_points(w))
+            parts.append(average_blocks(self.cropped(blurred), self.factor, dim).flatten())
+        values = SplineImage(blurred, self.canvas)(self.moved_points(w))
         parts.append(values.reshape(-1, self.factor**dim).mean(1))
-        residual = self.data_weight * (torch.cat(parts) - self.frames.flatten())
+        residual = self._weighted(torch.cat(parts) - self.frames.flatten())
         if rows == "data":
             return residual
         smooth = [part.flatten() for part in differences(image, self.domain.h)]
@@ -239,11 +300,41 @@ class SuperResolutionProblem:
         return self.residual(w, image).square().sum()
 
     def overlap(self, w: torch.Tensor) -> torch.Tensor:
-        """Return which part of the points of each moving frame lies in the box, ``(n_moving,)``."""
+        """Return which part of each moving frame lies on the canvas, ``(n_moving,)``."""
         self.check_parameters(w)
+        return self._inside(w, 0).to(w.dtype).mean(1)
+
+    def covered(self, w: torch.Tensor) -> torch.Tensor:
+        """Return which pixels of the frames see nothing beyond the canvas, shape of `frames`.
+
+        Where a pixel looks, the spline takes two cells on every side.
+        """
+        self.check_parameters(w)
+        inside = self._inside(w, 2).reshape(self.n_moving, -1, self.factor**self.domain.dim).all(2)
+        first = inside.new_ones(len(self.frames) - self.n_moving, inside.shape[1])
+        return torch.cat([first, inside]).reshape(self.frames.shape)
+
+    def _inside(self, w, cells):
+        """Which points of the moving frames lie on the canvas, so many cells from its border."""
         points = self.moved_points(w.detach()).reshape(self.n_moving, -1, self.domain.dim)
-        lower, upper = points.new_tensor(self.domain.lower), points.new_tensor(self.domain.upper)
-        return ((points >= lower) & (points <= upper)).all(2).to(points.dtype).mean(1)
+        rim = cells * points.new_tensor(self.canvas.h)
+        lower, upper = (points.new_tensor(end) for end in (self.canvas.lower, self.canvas.upper))
+        return ((points >= lower + rim) & (points <= upper - rim)).all(2)
+
+    def misfit(self, w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """Return how far each frame is off, ``(q + 1,)``: root mean square in grey values.
+
+        Pixels count as their weights say; a frame without weight has NaN.
+        """
+        rows = self.residual(w, image, "data").reshape(len(self.frames), -1) / self.data_weight
+        weights = torch.ones_like(rows) if self.weights is None else self.weights.flatten(1)
+        return (rows.square().sum(1) / weights.square().sum(1)).sqrt()
+
+    def cropped(self, image: torch.Tensor) -> torch.Tensor:
+        """Return the part of an image of shape `canvas.m` that lies in `domain`."""
+        for axis, m in enumerate(self.domain.m):
+            image = image.narrow(axis, self.margin, m)
+        return image
 
     def check_parameters(self, w: torch.Tensor, name: str = "w"):
         """Raise unless `w` can be the parameters of this problem."""
@@ -258,10 +349,4 @@ class SuperResolutionProblem:
     def check_image(self, image: torch.Tensor, name: str = "image"):
         """Raise unless `image` can be the sharp image of this problem."""
         checks.check_dtype(name, image, self.frames.dtype)
-        check_image(name, image, self.domain)
-
-
-def check_rows(rows: str):
-    """Raise unless `rows` is "stacked" or "data"."""
-    if rows not in ROWS:
-        raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")
+        check_image(name, image, self.canvas)

@@ -92,7 +92,7 @@ class Projection:
     def tangents(self, operator: FrameOperator, projected: Projected) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as the rule has it, and how many CG iterations it took."""
         found = self.rule.tangents(self, operator, projected)
-        shape = *self.problem.domain.m, self.problem.n_params
+        shape = *self.problem.canvas.m, self.problem.n_params
         if not (
             isinstance(found, tuple)
             and len(found) == 2
@@ -137,7 +137,8 @@ def starting_image(
     ----------
     problem : SuperResolutionProblem
     image0 : torch.Tensor or "frame 0" or None
-        An image of shape `domain.m`, or what `enlarged_frame` makes of frame 0.
+        An image of shape `canvas.m`, or what `enlarged_frame` makes of frame 0, which goes on
+        beyond the frame as it ends.
 
     Raises
     ------
@@ -149,7 +150,11 @@ def starting_image(
     if isinstance(image0, str):
         if image0 != "frame 0":
             raise ValueError(f'image0 must be an image or "frame 0"; got {image0!r}')
-        return enlarged_frame(problem.frames[0], problem.domain)
+        image = enlarged_frame(problem.frames[0], problem.domain)
+        for axis, m in enumerate(problem.domain.m):
+            cells = torch.arange(-problem.margin, m + problem.margin, device=image.device)
+            image = image.index_select(axis, cells.clamp(0, m - 1))
+        return image
     problem.check_image(image0, "image0")
     return image0.detach()
 

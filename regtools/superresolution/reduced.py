@@ -16,7 +16,8 @@ import torch
 from ..images import checks
 from ..solvers import GRADIENT_ADVICE, Status, gradient_message, minimise_damped
 from ._tasks import Joint, OneSolve, WithJacobian
-from .problem import SuperResolutionProblem, check_rows
+from .frames import check_rows
+from .problem import SuperResolutionProblem
 from .projection import starting_image
 from .results import VarProResult, VarProState
 from .rules import Rule, as_rule
@@ -45,9 +46,12 @@ def varpro(
     max_iter: int = 50,
     gtol: float = 1e-6,
     tol_cg: float | Callable[[VarProState | None], float] = 1e-8,
+    tol_image: float = 1e-10,
     damping: float = 1e-3,
     callback: Callable[[Any], object] | None = None,
     image0: torch.Tensor | str | None = None,
+    scaled: bool = False,
+    one_solve: bool | None = None,
 ) -> VarProResult:
     r"""Minimise the reduced objective by Gauss–Newton steps with Levenberg–Marquardt damping.
 
@@ -71,17 +75,19 @@ def varpro(
     max_iter : int
         Largest number of accepted steps.
     gtol : float
-        Stop when ‖2 Jᵀr‖ ≤ gtol · max(1, loss at w0).
+        Stop when ‖2 Jᵀr‖ ≤ gtol · max(1, loss at w0); if `scaled`, gtol · ‖b‖².
     tol_cg : float or callable
         Relative residual of the normal equations where no number of iterations is given; or a
         function of the last `VarProState`, None at the start, that gives it.
+    tol_image : float
+        The same for the solve at the end, which gives the image.
     damping : float
         First γ, relative to the largest diagonal entry of JᵀJ; where one solve makes a step, of
         DᵀD, which is larger.
     callback : callable, optional
         ``callback(state)`` after each accepted step. Ctrl-C returns the best so far.
     image0 : torch.Tensor or "frame 0", optional
-        Where CG starts: an image of shape `domain.m`, or frame 0 as `enlarged_frame` reads it at
+        Where CG starts: an image of shape `canvas.m`, or frame 0 as `enlarged_frame` reads it at
         the cells of the image, as published. Black by default. Few iterations from another start
         are another objective.
 
@@ -104,11 +110,15 @@ def varpro(
     check_rows(rows)
     image0 = starting_image(problem, image0)
     settings = {"derivative": derivative, "n_iter": n_iter_cg, "image0": image0}
-    many = problem.n_params >= MANY_PARAMETERS
-    one_solve = as_rule(derivative).one_solve and rows == "stacked" and many
-    kind = OneSolve if one_solve else WithJacobian
-    task = kind(problem, rows, tol_cg, settings)
-    return _minimise(task, w0, None, gtol, max_iter, damping, callback)
+    can = as_rule(derivative).one_solve and rows == "stacked"
+    if one_solve and not can:
+        raise ValueError("one_solve must be left out: it needs Kaufman's rule and stacked rows")
+    if one_solve is None:
+        one_solve = problem.n_params >= MANY_PARAMETERS
+    kind = OneSolve if can and one_solve else WithJacobian
+    task = kind(problem, rows, tol_cg, settings, scaled)
+    checks.check_positive("tol_image", tol_image)
+    return _minimise(task, w0, None, gtol, max_iter, damping, callback, tol_image)
 
 
 def joint_gauss_newton(
@@ -157,7 +167,7 @@ def joint_gauss_newton(
     return _minimise(task, w0, image0, gtol, max_iter, damping, callback)
 
 
-def _minimise(task, w0, image, gtol, max_iter, damping, callback):
+def _minimise(task, w0, image, gtol, max_iter, damping, callback, tol_image=1e-10):
     """Run a task to the end; `image` is its start if the image is a variable and given."""
     checks.check_positive("gtol", gtol)
     problem = task.problem
@@ -172,11 +182,12 @@ def _minimise(task, w0, image, gtol, max_iter, damping, callback):
     run = minimise_damped(
         task, start, gtol=gtol, max_iter=max_iter, damping=damping, callback=callback
     )
-    return _result(task, run)
+    return _result(task, run, tol_image)
 
 
-def _result(task, run):
-    final = task.problem.solve(task.problem.operator(run.point.w))
+def _result(task, run, tol_image):
+    problem, w = task.problem, run.point.w
+    final = problem.solve(problem.operator(w), tol=tol_image)
     advice = ADVICE[run.status].format(lost=task.lost)
     if not final.success:
         advice += f" The image is not accurate: {final.message}"
@@ -187,8 +198,10 @@ def _result(task, run):
         message=gradient_message(run.status, n_iter, norm, run.tolerance, advice),
         n_iter=n_iter,
         history=run.history,
-        w=run.point.w,
+        w=w,
         image=final.x,
+        misfit=problem.misfit(w, final.x),
+        overlap=problem.overlap(w),
         loss=run.point.loss,
         gradient_norm=norm,
         n_evaluations=run.work.n_evaluations,

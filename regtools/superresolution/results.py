@@ -51,7 +51,12 @@ class VarProResult(SolverResult):
     w : torch.Tensor
         Best maps found, shape ``(n_params,)``.
     image : torch.Tensor
-        The image for these maps, from an accurate solve, shape `domain.m`.
+        The image for these maps, from an accurate solve, shape `canvas.m`.
+    misfit : torch.Tensor
+        How far each frame is off at `w` and `image`, shape ``(q + 1,)``: root mean square in grey
+        values. One that stands out does not show the same scene.
+    overlap : torch.Tensor
+        Which part of each moving frame lies on the canvas, shape ``(n_moving,)``.
     loss, gradient_norm : float
         At `w`, as in the history.
     n_evaluations : int
@@ -69,6 +74,8 @@ class VarProResult(SolverResult):
 
     w: torch.Tensor
     image: torch.Tensor
+    misfit: torch.Tensor
+    overlap: torch.Tensor
     loss: float
     gradient_norm: float
     n_evaluations: int

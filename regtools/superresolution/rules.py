@@ -31,7 +31,7 @@ class Projected(ShortRepr):
     Attributes
     ----------
     image : torch.Tensor
-        Shape `domain.m`.
+        Shape `canvas.m`.
     n_iter : int
         CG iterations that the image took, as the rule splits them; from a warm start, those since.
     spent : int

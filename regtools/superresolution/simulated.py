@@ -9,7 +9,8 @@ from functools import cached_property
 import torch
 
 from ..images import Domain, ShortRepr, load, random_maps
-from .frames import register_frames, simulate_frames
+from .frames import simulate_frames
+from .maps import register_frames
 from .problem import SuperResolutionProblem
 
 
@@ -40,7 +41,7 @@ class Simulated(ShortRepr):
     @cached_property
     def w0(self) -> torch.Tensor:
         """The start: frames registered to frame 0 over scales, computed at the first use."""
-        return register_frames(self.frames, self.domain).w
+        return register_frames(self.frames, self.domain, surround="zero").w
 
 
 def simulated_problem(

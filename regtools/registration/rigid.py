@@ -1,0 +1,135 @@
+"""Maps with fewer parameters than an affine one: shifts, and turns about a centre."""
+
+from __future__ import annotations
+
+import torch
+
+from ..images import Domain
+from .transforms import AffineSubset, check_dim
+
+
+class Translation(AffineSubset):
+    """The shift :math:`y = x + w`; w has the unit of the domain.
+
+    Parameters
+    ----------
+    dim : int
+        2 or 3.
+
+    Raises
+    ------
+    ValueError
+        If `dim` is not 2 or 3; when called, if `w` or `x` has the wrong shape.
+
+    References
+    ----------
+    Modersitzki, *FAIR* (SIAM, 2009), section 4.1. Chapter 5.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim = check_dim(dim)
+        self.n_params = dim
+
+    def affine(self, w: torch.Tensor) -> torch.Tensor:
+        """Return ``[A row by row, b]`` with A = I and b = w."""
+        eye = torch.eye(self.dim, dtype=w.dtype, device=w.device)
+        return torch.cat([eye.flatten(), w])
+
+    def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
+        """Return b: the shift of the coordinate origin, right where A = I."""
+        return affine[self.dim**2 :].clone()
+
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return zeros, shape ``(dim,)``."""
+        return torch.zeros(self.dim, dtype=dtype, device=device)
+
+    def scaling(self, domain: Domain) -> torch.Tensor:
+        """Return S with dw = S dz: one unit of z is a cell."""
+        return torch.diag(torch.tensor(domain.h, dtype=torch.float64))
+
+
+class Rigid(AffineSubset):
+    r"""A turn about a centre, and a shift: :math:`y = R (x - c) + c + b`.
+
+    Parameters are ``w = [angle, b]`` in two dimensions, the angle in radians from the first axis
+    to the second, and ``[rotation vector, b]`` in three; b has the unit of the domain.
+
+    Parameters
+    ----------
+    domain : Domain
+        Two or three axes; c is the centre of the box.
+
+    Raises
+    ------
+    ValueError
+        If `domain` has one axis; when called, if `w` or `x` has the wrong shape.
+    TypeError
+        If `domain` is not a `Domain`.
+
+    References
+    ----------
+    Modersitzki, *FAIR* (SIAM, 2009), section 4.3. Chapter 5.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        if not isinstance(domain, Domain):
+            raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
+        self.dim = check_dim(domain.dim)
+        self.n_turns = 1 if self.dim == 2 else 3
+        self.n_params = self.n_turns + self.dim
+        self.centre = [
+            (low + high) / 2 for low, high in zip(domain.lower, domain.upper, strict=True)
+        ]
+
+    def affine(self, w: torch.Tensor) -> torch.Tensor:
+        """Return ``[A row by row, b]`` with A = R and b = c − R c + shift."""
+        turn, shift = w[: self.n_turns], w[self.n_turns :]
+        R = torch.linalg.matrix_exp(_skew(turn))
+        centre = w.new_tensor(self.centre)
+        return torch.cat([R.flatten(), centre - R @ centre + shift])
+
+    def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
+        """Return the turn closest to A, and the shift of the centre."""
+        A = affine[: self.dim**2].reshape(self.dim, self.dim)
+        U, _, Vh = torch.linalg.svd(A)
+        flip = torch.ones(self.dim, dtype=A.dtype, device=A.device)
+        flip[-1] = torch.linalg.det(U @ Vh).sign()
+        R = (U * flip) @ Vh
+        centre = affine.new_tensor(self.centre)
+        return torch.cat([_turn(R), A @ centre + affine[self.dim**2 :] - centre])
+
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return zeros, shape ``(n_params,)``."""
+        return torch.zeros(self.n_params, dtype=dtype, device=device)
+
+    def scaling(self, domain: Domain) -> torch.Tensor:
+        """Return S with dw = S dz: one unit of z moves a corner of the box by about a cell."""
+        sides = torch.tensor([domain.lower, domain.upper], dtype=torch.float64).diff(dim=0)
+        turn = min(domain.h) / (sides.norm() / 2)
+        scales = [turn.expand(self.n_turns), torch.tensor(domain.h, dtype=torch.float64)]
+        return torch.diag(torch.cat(scales))
+
+
+def _skew(turn):
+    """The matrix whose exponential is the rotation."""
+    if len(turn) == 1:
+        zero = torch.zeros_like(turn[0])
+        return torch.stack([zero, -turn[0], turn[0], zero]).reshape(2, 2)
+    a, b, c = turn.unbind()
+    zero = torch.zeros_like(a)
+    return torch.stack([zero, -c, b, c, zero, -a, -b, a, zero]).reshape(3, 3)
+
+
+def _turn(R):
+    """The angle or rotation vector of a rotation below half a turn."""
+    if len(R) == 2:
+        return torch.atan2(R[1, 0], R[0, 0])[None]
+    axis = torch.stack([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
+    sine, cosine = axis.norm(), (R.trace() - 1) / 2
+    if sine == 0:
+        return axis
+    return axis / sine * torch.atan2(sine, cosine)

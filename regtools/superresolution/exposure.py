@@ -1,0 +1,112 @@
+"""Frames that are brighter than others, show something else, or hold pixels that are off."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.ndimage
+import torch
+
+from ..images import Domain, SplineImage
+from ..registration import AffineSubset, filled
+
+EXPOSURES = (None, "gain", "gain and offset")
+HUBER, REJECT = 3.0, 10.0
+"""From so many standard deviations on a pixel counts less, and from so many on not at all."""
+SPECKLE = 6.0
+"""So many standard deviations from the median around it, a pixel is not used to register."""
+FOREIGN = 0.5
+"""A frame is left out if frame 0 explains so much less of it than of the others."""
+
+
+def seen_by_frame_0(
+    frame: torch.Tensor,
+    mask: torch.Tensor | None,
+    domain: Domain,
+    transform: AffineSubset,
+    w: torch.Tensor,
+):
+    """Return frame 0 moved by each map of `w`, and where it is known, ``(q, *m)`` each."""
+    first = filled(SplineImage(frame, domain), mask)
+    points = domain.cell_centers(frame.dtype, frame.device)
+    lower, upper = points.new_tensor(domain.lower), points.new_tensor(domain.upper)
+    moved = [transform(block, points) for block in w]
+    known = torch.stack([((y >= lower) & (y <= upper)).all(1).to(frame.dtype) for y in moved])
+    if mask is not None:
+        trust = SplineImage(mask, domain, "mirror")
+        known = known * torch.stack([trust(y).clamp(0, 1) for y in moved])
+    values = torch.stack([first(y) for y in moved])
+    return values.reshape(-1, *domain.m), known.reshape(-1, *domain.m)
+
+
+def evened(frames: torch.Tensor, weights: torch.Tensor | None, surround: str) -> torch.Tensor:
+    """Return frames of one brightness, to register: each over its spread, or what is black stays.
+
+    Where the picture goes on outside, the mean of each frame is taken off first.
+    """
+    used = torch.ones_like(frames) if weights is None else weights
+    count = used.flatten(1).sum(1)
+    shape = -1, *[1] * (frames.ndim - 1)
+    if surround == "overlap":
+        mean = (used * frames).flatten(1).sum(1) / count
+        frames = frames - mean.reshape(shape)
+    spread = ((used * frames.square()).flatten(1).sum(1) / count).sqrt()
+    return frames / spread.clamp(min=1e-300).reshape(shape)
+
+
+def despeckled(frames: torch.Tensor) -> torch.Tensor:
+    """Return frames to register: a pixel far from the median around it becomes that median."""
+    dim = frames.ndim - 1
+    data = frames.cpu().numpy()
+    around = scipy.ndimage.median_filter(data, size=(1, *[3] * dim))
+    gap = np.abs(data - around)
+    spread = 1.4826 * np.median(gap.reshape(len(data), -1), axis=1).reshape(-1, *[1] * dim)
+    return torch.as_tensor(np.where(gap > SPECKLE * spread, around, data)).to(frames)
+
+
+def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.Tensor, kind):
+    """Return gain and offset of each frame, ``(n,)`` each: frame ≈ gain · predicted + offset.
+
+    A frame without weight, or one to which nothing can be fitted, gets 1 and 0.
+    """
+    p, d, u = (part.flatten(1) for part in (predicted, frames, weights.square()))
+    total = u.sum(1, keepdim=True).clamp(min=1e-300)
+    means = [(u * part).sum(1, keepdim=True) / total for part in (p, d)]
+    if kind != "gain and offset":
+        means = [torch.zeros_like(mean) for mean in means]
+    p, d = p - means[0], d - means[1]
+    gain = (u * p * d).sum(1) / (u * p * p).sum(1)
+    gain = torch.where(torch.isfinite(gain) & (gain > 0), gain, 1)
+    if kind is None:
+        return torch.ones_like(gain), torch.zeros_like(gain)
+    return gain, (means[1][:, 0] - gain * means[0][:, 0])
+
+
+def explained(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.Tensor) -> list[float]:
+    """Return which part of the variance of each frame its prediction explains, at most 1."""
+    shares = []
+    for p, d, u in zip(predicted, frames, weights.square(), strict=True):
+        gain, offset = fit_exposure(p[None], d[None], u[None].sqrt(), "gain and offset")
+        left = (u * (gain * p + offset - d).square()).sum()
+        mean = (u * d).sum() / u.sum()
+        shares.append(float(1 - left / (u * (d - mean).square()).sum()))
+    return [share if math.isfinite(share) else 0.0 for share in shares]
+
+
+def foreign(shares: list[float]) -> list[int]:
+    """Return which entries are much below the median."""
+    middle = sorted(shares)[len(shares) // 2]
+    return [k for k, share in enumerate(shares) if share < FOREIGN * middle]
+
+
+def huber_weights(residual: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
+    """Return by what each pixel is multiplied so that its square counts as Huber's function.
+
+    What is far off does not count at all, until another round brings it closer. The spread is
+    estimated from the median of those `used`, so that a few cannot set it.
+    """
+    size = residual.abs()
+    spread = 1.4826 * size[used].median()
+    weights = (HUBER * spread / size.clamp(min=1e-300)).clamp(max=1).sqrt()
+    return torch.where(size > REJECT * spread, 0, weights)

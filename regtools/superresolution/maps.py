@@ -1,0 +1,218 @@
+"""Where each frame lies: registered to frame 0, over scales."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..images import Domain, SplineImage, checks
+from ..registration import (
+    Affine,
+    AffineSubset,
+    PathResult,
+    RegistrationProblem,
+    predictor_corrector,
+)
+from ..solvers import SolverResult, Status
+from .frames import check_frames, check_weights
+
+DARK = 0.08
+"""What counts as black at a border: below this part of a bright grey value."""
+POOR = 0.2
+"""A loss above this part of that with nothing in sight is worth another try."""
+MOST = 0.5
+"""Part of frame 0's border that is black where the picture is black outside."""
+MORE = 0.1
+"""How much more of the borders of the moved frames is black where they have left the picture."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FramesResult(SolverResult):
+    """What `register_frames` returns.
+
+    Attributes
+    ----------
+    w : torch.Tensor
+        q blocks of parameters: what `SuperResolutionProblem` with `fix_first` and the same
+        transform takes. Where a frame was not registered, the identity.
+    surround : str
+        "zero" or "overlap", as given or as chosen.
+    history : tuple of PathResult
+        How each frame was registered, also called ``frames``; frame 0 stays where it is.
+    success : bool
+        Whether every frame met the gradient test at the last scale.
+    status, message, n_iter
+        Of the first frame that did not, if there is one; see `SolverResult`.
+    """
+
+    w: torch.Tensor
+    surround: str = "zero"
+
+    @property
+    def frames(self):
+        """The `PathResult` of each frame, frame 0 included."""
+        return self.history
+
+
+def register_frames(
+    frames: torch.Tensor,
+    domain: Domain,
+    *,
+    thetas: Sequence[float] = (100.0, 10.0, 1.0, 0.1),
+    surround: str = "auto",
+    weights: torch.Tensor | None = None,
+    transform: AffineSubset | None = None,
+    callback: Callable[[Any], object] | None = None,
+) -> FramesResult:
+    """Return a starting guess for w: register every frame to frame 0, over scales.
+
+    Both images are blurred, and each scale starts where the one before has ended. With "overlap", a
+    frame that fits badly is tried again from a weaker blur.
+
+    Parameters
+    ----------
+    frames : torch.Tensor
+        Shape ``(q + 1, m0, m1)``.
+    domain : Domain
+        The box; its number of cells does not matter.
+    thetas : sequence of float
+        Decreasing blur in pixels⁴ of the frames.
+    surround : {"auto", "zero", "overlap"}
+        What lies outside the frames, see `RegistrationProblem`: "overlap" for frames cut out of a
+        larger picture, "zero" for one that is black outside. "auto" looks at the borders of the
+        frames, and the result says what it chose.
+    weights : torch.Tensor, optional
+        How far each pixel is to be trusted, from 0 to 1, shape of `frames`; a pixel of weight 0
+        may be NaN. It needs the surround "overlap", which "auto" then takes.
+    transform : AffineSubset, optional
+        The map of each frame: `Affine` by default, `Rigid` or `Translation`.
+    callback : callable, optional
+        ``callback(path)`` after each frame. Ctrl-C returns the frames so far, with the status
+        "stopped".
+
+    Returns
+    -------
+    FramesResult
+        The maps are its ``w``.
+
+    Raises
+    ------
+    TypeError
+        If `frames` is not a float32 or float64 tensor, or `domain` not a `Domain`.
+    ValueError
+        If `frames` are not at least two finite images of one size, one of them is constant, so
+        that nothing tells where it belongs, `surround` is another word, or `weights` do not fit.
+
+    References
+    ----------
+    Paper, section 4.3, where one image alone was blurred and each scale started afresh. Chapter 5.
+    """
+    checks.check_domain(domain)
+    weights = check_weights(weights, frames)
+    frames = check_frames(frames, domain.dim, weights=weights)
+    if min(frames.shape[1:]) < 4:
+        raise ValueError(
+            f"frames must have at least 4 pixels along each axis; got {tuple(frames.shape[1:])}"
+        )
+    constant = [j for j, frame in enumerate(frames) if frame.min() == frame.max()]
+    if constant:
+        raise ValueError(
+            f"frames must not be constant, as nothing tells where they belong; got {constant}. "
+            "Leave these out, or give their maps yourself"
+        )
+    if surround == "auto":
+        surround = surround_of(frames) if weights is None else "overlap"
+    domain = Domain(domain.omega, tuple(frames.shape[1:]))
+    first, *others = (SplineImage(frame, domain) for frame in frames)
+    masks = [*weights] if weights is not None else [None] * len(frames)
+    transform = Affine(domain.dim) if transform is None else transform
+    w0 = transform.identity(frames.dtype, frames.device)
+    paths = [_untouched(w0, Status.CONVERGED, "frame 0 stays where it is")]
+    try:
+        for other, mask in zip(others, masks[1:], strict=True):
+            # Frame j shows the image at y(x; w_j), and frame 0 the image itself.
+            pair = RegistrationProblem(
+                first,
+                other,
+                transform,
+                surround=surround,
+                template_mask=masks[0],
+                reference_mask=mask,
+            )
+            paths.append(_best_path(pair, thetas, w0))
+            if callback is not None:
+                callback(paths[-1])
+            if paths[-1].status is Status.STOPPED:
+                break
+    except KeyboardInterrupt:
+        pass  # in the callback: the frames not yet reached say so
+    missing = len(frames) - len(paths)
+    paths += [_untouched(w0, Status.STOPPED, "interrupted before this frame")] * missing
+    return _frames_result(paths, surround)
+
+
+def _best_path(pair, thetas, w0):
+    """The path over all scales; where it ends badly, the best of those that begin later.
+
+    A strong blur leaves little of a texture, and a frame may drift off before it is seen again.
+    """
+    best = predictor_corrector(pair, thetas, w0)
+    if pair.overlap is None:
+        return best
+    nothing = float(pair.overlap.variance) * pair.domain.cell_volume * len(pair.points)
+    for k in range(1, len(thetas)):
+        if best.loss < POOR * nothing or best.status is Status.STOPPED:
+            break
+        later = predictor_corrector(pair, thetas[k:], w0)
+        if later.loss < best.loss:
+            best = later
+    return best
+
+
+def _untouched(w, status, message):
+    """The path of a frame that was not moved."""
+    converged = status is Status.CONVERGED
+    return PathResult(success=converged, status=status, message=message, n_iter=0, w=w)
+
+
+def _frames_result(paths, surround):
+    failed = [(j, path) for j, path in enumerate(paths) if not path.success]
+    status, message = Status.CONVERGED, f"{len(paths) - 1} frames registered to frame 0."
+    if failed:
+        first, path = failed[0]
+        status = path.status
+        message = (
+            f"{len(failed)} of {len(paths) - 1} frames are not registered to the gradient test: "
+            f"{[j for j, _ in failed]}. Frame {first}: {path.message} Look at these frames, or "
+            "leave them out."
+        )
+    return FramesResult(
+        success=not failed,
+        status=status,
+        message=message,
+        n_iter=sum(path.n_iter for path in paths),
+        history=tuple(paths),
+        w=torch.cat([path.w for path in paths[1:]]),
+        surround=surround,
+    )
+
+
+def surround_of(frames: torch.Tensor) -> str:
+    """Say from the borders of frames whether the picture goes on outside: "overlap", or "zero".
+
+    Black outside it is where most of the border of frame 0 is dark, or where those of the other
+    frames are darker than that of frame 0, because they have left the picture.
+    """
+    bright, dim = np.quantile(frames.abs().cpu().numpy(), 0.98), frames.ndim - 1
+    pool = torch.nn.functional.avg_pool1d if dim == 2 else torch.nn.functional.avg_pool2d
+    faces = [frames.select(axis, end) for axis in range(1, dim + 1) for end in (0, -1)]
+    # Three pixels together: noise is not light.
+    smooth = [pool(face[:, None], 3, stride=1).flatten(1) for face in faces]
+    black = torch.cat(smooth, 1).abs() <= DARK * float(bright)
+    first, *others = black.to(frames.dtype).mean(1).tolist()
+    left = sum(others) / len(others) - first
+    return "zero" if first > MOST or left > MORE else "overlap"

@@ -1,0 +1,98 @@
+r"""From frames to one sharp image in one call.
+
+Each round fixes what is not a matter of least squares, and `varpro` does the rest: which pixels see
+beyond the canvas, how bright each frame is, which pixels are off, and how strongly to smooth. The
+rounds end when maps, brightness and λ stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from ..images import Domain
+from ._rounds import Rounds, SuperResolved
+
+
+def super_resolve(
+    frames: torch.Tensor,
+    factor: int,
+    *,
+    domain: Domain | None = None,
+    lam: float | str = "auto",
+    noise: float | None = None,
+    margin: int | str = "auto",
+    surround: str = "auto",
+    frames_transform: str = "affine",
+    weights: torch.Tensor | None = None,
+    psf: float = 0.0,
+    exposure: str | None = "gain",
+    robust: str | None = "huber",
+    w0: torch.Tensor | None = None,
+    max_rounds: int = 5,
+    callback: Callable[[Any], object] | None = None,
+) -> SuperResolved:
+    """Return one sharp image from several frames of the same scene.
+
+    Parameters
+    ----------
+    frames : torch.Tensor
+        Shape ``(q + 1, m0, m1)``, or with three axes of space; frame 0 stays where it is.
+    factor : int
+        Pixels of the image to one of a frame, along each axis.
+    domain : Domain, optional
+        The box of a frame; its number of cells does not matter. By default a pixel of a frame is
+        one unit wide.
+    lam : float or "auto"
+        Weight of the smoothing, a length; "auto" chooses it by `choose_lam`.
+    noise : float, optional
+        Standard deviation of the noise in grey values, if it is known: then the λ that leaves a
+        misfit of this size is taken, otherwise generalised cross-validation decides.
+    margin : int or "auto"
+        Cells of the image on every side beyond frame 0; "auto" takes what the frames see.
+    surround : {"auto", "zero", "overlap"}
+        Whether the picture is black outside or goes on, see `register_frames`.
+    frames_transform : {"affine", "rigid", "translation"}
+        How frames move. What they do not do should not be fitted: it costs accuracy.
+    weights : torch.Tensor, optional
+        How far each pixel is to be trusted, from 0 to 1, shape of `frames`. Pixels that are NaN
+        have weight 0 in any case.
+    psf : float
+        Standard deviation of a Gaussian blur, in pixels of a frame.
+    exposure : {"gain", "gain and offset", None}
+        How the brightness of frames may differ from that of frame 0.
+    robust : {"huber", None}
+        Whether pixels that are far off count less than their square. A frame that frame 0 does not
+        explain is left out in any case.
+    w0 : torch.Tensor, optional
+        Maps to start from, parameters of `frames_transform`, shape ``(q * p,)``; by default from
+        `register_frames`.
+    max_rounds : int
+        Most rounds.
+    callback : callable, optional
+        ``callback(result)`` with the `VarProResult` after each round. Ctrl-C returns the best so
+        far.
+
+    Returns
+    -------
+    SuperResolved
+
+    Raises
+    ------
+    TypeError
+        If `frames`, `weights` or `w0` is not a tensor of floating-point numbers, or `domain` not a
+        `Domain`.
+    ValueError
+        If an option is none of those named, a tensor has another shape, or fewer than two frames
+        are left to use.
+
+    References
+    ----------
+    Chung, Haber and Nagy (2006); Golub, Heath and Wahba (1979); Huber (1964). Chapter 5.
+    """
+    return Rounds(
+        frames, factor, domain, weights, surround, frames_transform,
+        lam=lam, noise=noise, margin=margin, psf=psf, exposure=exposure, robust=robust,
+    ).run(w0, max_rounds, callback)  # fmt: skip
