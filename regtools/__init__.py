@@ -2,7 +2,8 @@
 
 Where to start:
 
-- register a pair: `load`, `RegistrationProblem.of`, `predictor_corrector`;
+- register a pair: `load`, `register`, or step by step `RegistrationProblem.of`,
+  `predictor_corrector`;
 - derivatives of its loss: `gradient`, `hessian`, `second_order_model`, checked by `taylor_test`;
 - one sharp image from coarse frames: `register_frames`, `SuperResolutionProblem`, `varpro`, or
   `simulated_problem` to try it;
@@ -29,6 +30,7 @@ from .registration import (
     mixed_derivative,
     newton,
     predictor_corrector,
+    register,
     second_order_model,
 )
 from .solvers import Status, conjugate_gradient, differentiate_cg
@@ -81,6 +83,7 @@ __all__ = [
     "predictor_corrector",
     "projection_jacobian",
     "random_maps",
+    "register",
     "register_frames",
     "relative_error",
     "second_order_model",
