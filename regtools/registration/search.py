@@ -10,7 +10,7 @@ import torch
 
 from ..images import checks
 from ..solvers import Record, Status
-from .minimise import check_start, newton
+from .minimise import newton
 from .path import PathResult, predictor_corrector
 from .starts import MAKERS, STARTS, NoStartError
 
@@ -92,20 +92,25 @@ def wishes(start, problem) -> tuple[list, bool]:
         ) from error
     if not items:
         raise ValueError("start must hold at least one start; got none")
-    found = []
-    for item in items:
-        if torch.is_tensor(item):
-            rows = item if item.ndim == 2 else item[None]
-            for row in rows:
-                check_start(problem, row)
-            found.append(rows)
-        elif isinstance(item, str) and item in STARTS:
-            found.append(item)
-        elif isinstance(item, str):
-            raise ValueError(f"start must be one of {['auto', *STARTS]}; got {item!r}")
-        else:
-            raise TypeError(f"start must hold names and tensors; got {checks.kind(item)}")
-    return found, False
+    return [_checked(item, problem) for item in items], False
+
+
+def _checked(item, problem):
+    """A name, or parameters one a row."""
+    if isinstance(item, str):
+        if item not in STARTS:
+            names = f'"auto", or made of {list(STARTS)} and tensors'
+            raise ValueError(f"start must be {names}; got {item!r}")
+        return item
+    if not torch.is_tensor(item):
+        raise TypeError(f"start must hold names and tensors; got {checks.kind(item)}")
+    checks.check_dtype("start", item, problem.reference.data.dtype)
+    rows, p = item if item.ndim == 2 else item[None], problem.transform.n_params
+    if not len(rows) or rows.shape[1:] != (p,):
+        shapes = f"({p},) or (k, {p})"
+        raise ValueError(f"start must have shape {shapes}; got {tuple(item.shape)}")
+    checks.check_finite("start", item, "value")
+    return rows
 
 
 class Search:

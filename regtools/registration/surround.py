@@ -23,7 +23,7 @@ def choose_surround(*pictures: torch.Tensor) -> str:
     Parameters
     ----------
     *pictures : torch.Tensor
-        Floating-point, of any shape: a pair, or the frames of a stack.
+        Floating-point, of any shape: a pair, or a stack of frames as ``choose_surround(*frames)``.
 
     Returns
     -------
