@@ -1,6 +1,7 @@
 """Registration of a pair from several starts, against maps that SciPy or a formula has applied."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from regtools.registration import (
     feature_starts,
     identity_starts,
     moment_starts,
+    starts,
 )
 
 BOX = Domain((2.0, 26.0, -10.0, 22.0), (48, 40))  # not square, cells of 0.5 x 0.8
@@ -112,6 +114,7 @@ def test_angles_alone_find_it_and_every_start_is_reported(half_a_turn):
     assert len(followed) == 3 and found.misfit == min(one.misfit for one in followed)
     (best,) = [one for one in followed if one.path is found.path]
     assert torch.equal(best.w, found.w) and best.name in found.message
+    assert best.n_iter > found.path.n_iter  # steps at the first scale count too
     assert found.n_iter == sum(one.n_iter for one in found.starts)
     assert found.history is found.path.history
     assert found.path.loss == pytest.approx(best.loss, rel=1e-12)
@@ -131,6 +134,11 @@ def test_auto_looks_no_further_where_features_agree_with_another_start():
     assert found.misfit > 0.01
     assert [one.name for one in found.starts] == ["identity", "features"]
     assert off(found.w, A, b) < 0.3
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 10, BOX.m))
+    dark = [data + noise.flip(k) for k, data in enumerate(drawn(A, b))]
+    found = register(*dark, domain=BOX, thetas=SHORT)  # moments are no second opinion
+    assert found.surround == "zero" and found.misfit > 0.01
+    assert any(one.name == "features" for one in found.starts)
 
 
 def test_an_object_on_black_is_found_by_its_moments():
@@ -184,6 +192,18 @@ def test_out_of_sight_is_no_success(surround):
         *drawn(*turn(5)), domain=BOX, surround=surround, start=[away, "identity"], thetas=[1.0]
     )
     assert better.success and better.starts[0].status is Status.NO_OVERLAP
+    assert better.starts[0].rank > better.starts[1].rank
+    assert replace(better.starts[0], misfit=0.0).rank > better.starts[1].rank
+
+
+@pytest.mark.parametrize("shift", [18, -20])
+def test_an_object_pushed_out_of_a_black_box_is_no_success(shift):
+    """The path converges where nothing of the object is left, and half of the box is covered."""
+    away = torch.tensor([1.0, 0, 0, 1, shift, 0], dtype=torch.float64)
+    found = register(*drawn(*turn(5)), domain=BOX, start=away, thetas=[1.0])
+    assert found.path.success and found.overlap > 0.04
+    assert not found.success and found.status is Status.NO_OVERLAP
+    assert "shows nothing" in found.message
 
 
 def test_ctrl_c_keeps_the_best_so_far(half_a_turn):
@@ -195,6 +215,12 @@ def test_ctrl_c_keeps_the_best_so_far(half_a_turn):
     assert [one.name for one in found.starts] == ["identity", "features"]
     assert not found.success and found.status is Status.STOPPED
     assert off(found.w, *TURNED) < 0.1
+
+    def at_once(attempt):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # there is nothing to return
+        register(*smooth(), domain=BOX, start="features", callback=at_once)
 
 
 def test_the_moved_template_is_the_reference_where_it_is_known():
@@ -216,13 +242,13 @@ def test_the_moved_template_is_the_reference_where_it_is_known():
 
 
 def test_a_mask_needs_no_word_about_the_surround():
-    A, b = turn(5)
+    A, b = turn(0, shift=(-5.0, 0.0))
     template, reference = drawn(A, b)
     mask = torch.ones_like(reference)
-    mask[:10] = 0
+    mask[:10] = 0  # what the template does not show
     found = register(template, reference, domain=BOX, reference_mask=mask, start="identity")
     assert found.surround == "overlap" and off(found.w, A, b) < 0.1
-    assert found.overlap <= 1.0
+    assert found.overlap > 0.97 > 0.8 > float(found.covered().double().mean())
 
 
 def test_images_and_tensors_give_the_same_and_cells_of_width_one_are_the_default():
@@ -270,9 +296,28 @@ def test_features_give_the_map_in_units_of_the_domain():
     assert off(w0[0], A2, b2, stretched) < 1
 
 
+def test_pixels_are_counted_from_the_centre_of_the_first_cell():
+    P, t = turn(30)[0], np.array([3.0, -2.0])
+    w = starts._from_pixels(torch.from_numpy(P), torch.from_numpy(t), BOX).numpy()
+    k = np.array([[0.0, 0.0], [5.0, 7.0], [20.0, 3.0]])
+    x, y = (BOX.lower + (place + 0.5) * BOX.h for place in (k, k @ P.T + t))
+    np.testing.assert_allclose(x @ w[:4].reshape(2, 2).T + w[4:], y, rtol=1e-12)
+
+
+def smooth():
+    """A pair without features."""
+    pair = (scipy.ndimage.gaussian_filter(one.numpy(), 6) for one in drawn(*turn(5)))
+    return [torch.from_numpy(one) for one in pair]
+
+
+def test_matches_that_do_not_agree_are_reported(half_a_turn, monkeypatch):
+    monkeypatch.setattr(starts, "AGREE", 0.0)
+    with pytest.raises(NoStartError, match=r"only 0 of \d+ matches agree"):
+        feature_starts(task(half_a_turn))
+
+
 def test_what_features_lack_is_reported():
-    pair = [scipy.ndimage.gaussian_filter(one.numpy(), 6) for one in drawn(*turn(5))]
-    pair = [torch.from_numpy(one) for one in pair]
+    pair = smooth()
     with pytest.raises(NoStartError, match=r"match|features"):
         feature_starts(task(pair))
     found = register(*pair, domain=BOX, start=("features", "identity"), thetas=[1.0])
@@ -286,21 +331,21 @@ def test_what_features_lack_is_reported():
 @pytest.mark.parametrize("degrees", [0, 40, 130, 220, 310])
 def test_moments_of_a_moved_object_give_the_map(degrees):
     A, b = turn(degrees, (1.1, 1.1), (0.5, -0.5))
-    starts = moment_starts(task(drawn(A, b)))
-    assert starts.shape == (2, 6)
-    assert min(off(w0, A, b) for w0 in starts) < 1
-    first, second = (w0[:4].reshape(2, 2) for w0 in starts)
+    found = moment_starts(task(drawn(A, b)))
+    assert found.shape == (2, 6)
+    assert min(off(w0, A, b) for w0 in found) < 1
+    first, second = (w0[:4].reshape(2, 2) for w0 in found)
     torch.testing.assert_close(first, -second)
     bright = [250 - data for data in drawn(A, b)]  # dark on white
-    torch.testing.assert_close(moment_starts(task(bright)), starts)
+    torch.testing.assert_close(moment_starts(task(bright)), found)
 
 
 def test_angles_turn_about_the_centre():
-    starts, pair = angle_starts(task(drawn(*turn(0))), 5), drawn(*turn(0))
-    for k, w0 in enumerate(starts):
+    found, pair = angle_starts(task(drawn(*turn(0))), 5), drawn(*turn(0))
+    for k, w0 in enumerate(found):
         assert off(w0, *turn(72 * k)) < 1e-12
     assert angle_starts(task(pair)).shape == (12, 6)
-    assert torch.equal(identity_starts(task(pair))[0], starts[0])
+    assert torch.equal(identity_starts(task(pair))[0], found[0])
     with pytest.raises(ValueError, match="n must be at least 1; got 0"):
         angle_starts(task(pair), 0)
 
@@ -329,11 +374,11 @@ def test_space_is_registered_by_moments():
 
 def test_the_turns_of_a_cube():
     pair, *_ = space()
-    starts = angle_starts(task(pair, CUBE))
-    matrices = {tuple(w0[:9].tolist()) for w0 in starts}
+    found = angle_starts(task(pair, CUBE))
+    matrices = {tuple(w0[:9].tolist()) for w0 in found}
     assert len(matrices) == 24
     centre = torch.tensor(np.add(CUBE.lower, CUBE.upper)[None] / 2)
-    for w0 in starts:
+    for w0 in found:
         A = w0[:9].reshape(3, 3)
         torch.testing.assert_close(A @ A.T, torch.eye(3, dtype=torch.float64))
         assert float(torch.linalg.det(A)) == pytest.approx(1)

@@ -12,10 +12,9 @@ import torch
 
 from ..images import Domain, SplineImage, checks
 from ..solvers import SolverResult, Status
-from .overlap import LEAST
 from .path import PathResult, check_thetas
 from .problem import SURROUNDS, RegistrationProblem
-from .search import Attempt, Search, wishes
+from .search import Attempt, Search, covered, wishes
 from .surround import choose_surround
 from .transforms import Affine
 
@@ -49,8 +48,8 @@ class Registration(SolverResult):
     n_iter : int
         Corrector steps, summed over all starts.
     success, status, message
-        Those of `path`, see `SolverResult`. A success says that the path ended at a minimum, not
-        that it is the right one: look at `misfit` and `starts`.
+        Those of the best start, see `SolverResult`. A success says that its path ended at a minimum
+        with the images on each other, not that it is the right one: look at `misfit` and `starts`.
     """
 
     w: torch.Tensor
@@ -96,7 +95,7 @@ class Registration(SolverResult):
 
     def covered(self) -> torch.Tensor:
         """Return where the moved template covers the reference, shape ``domain.m``, bool."""
-        return _covered(self.problem, self.w)
+        return covered(self.problem, self.w)
 
 
 def register(
@@ -182,20 +181,17 @@ def register(
     best = search.best()
     path, w = best.path, best.w
     assert path is not None and w is not None
-    covered = _covered(problem, w)
+    inside = covered(problem, w)
     trust = torch.ones_like(fixed.data) if reference_mask is None else reference_mask
-    overlap = float(trust[covered].sum() / trust.sum())
-    status, advice = path.status, path.message
-    if search.stopped:
-        status = Status.STOPPED
-    elif overlap < LEAST and status is Status.CONVERGED:
-        status, advice = Status.NO_OVERLAP, f"the template covers {100 * overlap:.0f} % only"
+    overlap = float(trust[inside].sum() / trust.sum())
+    status = Status.STOPPED if search.stopped else best.status
+    assert status is not None
     tried = sum(one.w0 is not None for one in search.attempts)
     return Registration(
         success=path.success and status is Status.CONVERGED,
         status=status,
         message=f"{status.value}: the lowest of {tried} starts is {best.name}, with a misfit of "
-        f'{100 * best.misfit:.2g} %; surround="{surround}". {advice}',
+        f'{100 * best.misfit:.2g} %; surround="{surround}". {best.message}',
         n_iter=sum(one.n_iter for one in search.attempts),
         history=path.history,
         w=w,
@@ -248,10 +244,3 @@ def _surround(surround, images, masked):
     if surround != "auto":
         return surround
     return "overlap" if masked else choose_surround(*(image.data for image in images))
-
-
-def _covered(problem, w):
-    """Where the moved points lie in the box, shape ``domain.m``."""
-    y, domain = problem.transform(w, problem.points), problem.domain
-    inside = (y >= y.new_tensor(domain.lower)) & (y <= y.new_tensor(domain.upper))
-    return inside.all(dim=1).reshape(domain.m)

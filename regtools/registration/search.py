@@ -24,6 +24,8 @@ FOLLOWED = 2
 """How many of these are followed to the end."""
 FEW_STEPS = 10
 """Corrector steps at that scale."""
+NOTHING = 0.99
+"""Part of the loss of a black template above which nothing is taken to be in sight."""
 LOST = (Status.NO_OVERLAP, Status.NOT_FINITE)
 
 
@@ -48,7 +50,8 @@ class Attempt(Record):
     n_iter : int
         Corrector steps.
     status : Status or None
-        How the last scale ended; None if there is no start.
+        How the last scale ended, or "no overlap" where nothing of the template is in sight; None if
+        there is no start.
     message : str
         The same in words, or why there is no start.
     path : PathResult or None
@@ -111,6 +114,13 @@ def _checked(item, problem):
         raise ValueError(f"start must have shape {shapes}; got {tuple(item.shape)}")
     checks.check_finite("start", item, "value")
     return rows
+
+
+def covered(problem, w) -> torch.Tensor:
+    """Return where the moved points lie in the box, shape ``domain.m``."""
+    y, domain = problem.transform(w, problem.points), problem.domain
+    inside = (y >= y.new_tensor(domain.lower)) & (y <= y.new_tensor(domain.upper))
+    return inside.all(dim=1).reshape(domain.m)
 
 
 class Search:
@@ -208,7 +218,16 @@ class Search:
         theta = path.steps[-1].theta if path.steps else math.nan
         loss = float(self.problem.loss(path.w, self.thetas[-1]))
         one = self._attempt(name, w0, path, theta, loss)
-        return replace(one, n_iter=one.n_iter + n_before, path=path)
+        one = replace(one, n_iter=one.n_iter + n_before, path=path)
+        if self.problem.overlap is None and one.status not in LOST and self._off(loss):
+            message = "the moved template shows nothing of what the reference shows"
+            one = replace(one, status=Status.NO_OVERLAP, message=f"{message}. {one.message}")
+        return one
+
+    def _off(self, loss):
+        """Whether a template that is black outside has left what the reference shows."""
+        still = self.problem.reference_values(self.thetas[-1]).square().sum()
+        return loss > NOTHING * self.problem.domain.cell_volume * float(still)
 
     def _attempt(self, name, w0, result, theta, loss):
         d = self.problem.domain.dim
