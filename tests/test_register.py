@@ -158,8 +158,8 @@ def test_own_starts_are_followed():
     found = register(*pair, domain=BOX, start=torch.stack([away, own]), thetas=FINE)
     assert [one.name for one in found.starts] == ["own 0", "own 1"]
     assert torch.equal(found.starts[0].w0, away) and off(found.w, A, b) < 0.05
-    mixed = register(*pair, domain=BOX, start=["identity", own], thetas=FINE)
-    assert [one.name for one in mixed.starts] == ["identity", "own"]
+    mixed = register(*pair, domain=BOX, start=["identity", own, away], thetas=FINE)
+    assert [one.name for one in mixed.starts] == ["identity", "own 0", "own 1"]
     assert torch.equal(mixed.w, found.w)
 
 

@@ -132,7 +132,8 @@ def register(
         shape ``(n_params,)`` or ``(k, n_params)``. Of a sequence all are tried. "auto" tries the
         identity, moments where the surround is zero, features where scikit-image is installed, and
         angles; it stops early at a misfit below 0.5 %, or where features lead to the same
-        end as another start.
+        end as another start. Of four or more starts by one name, as angles are, each is
+        followed over one scale, and from there the two that are lowest and differ.
     template_mask, reference_mask : torch.Tensor, optional
         How far each pixel is to be trusted, from 0 to 1.
     thetas : sequence of float, optional

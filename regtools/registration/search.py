@@ -178,7 +178,9 @@ class Search:
                 if not early:
                     raise
                 return self._report(Attempt(name=item, message=str(error)))
-        names = [f"{name} {k}" if len(starts) > 1 else name for k in range(len(starts))]
+        before = sum(one.name.startswith("own") for one in self.attempts) if name == "own" else 0
+        single = len(starts) == 1 and name != "own"
+        names = [name if single else f"{name} {k + before}" for k in range(len(starts))]
         pairs = list(zip(names, starts, strict=True))
         if name != "own" and len(starts) >= MANY:
             return self._screen(pairs)
