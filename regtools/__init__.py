@@ -2,7 +2,8 @@
 
 Where to start:
 
-- register a pair: `load`, `RegistrationProblem.of`, `predictor_corrector`;
+- register a pair: `load`, `register`, or step by step `RegistrationProblem.of`,
+  `predictor_corrector`;
 - derivatives of its loss: `gradient`, `hessian`, `second_order_model`, checked by `taylor_test`;
 - one sharp image from coarse frames: `super_resolve`, or step by step `register_frames`,
   `SuperResolutionProblem`, `varpro`; `simulated_problem` to try these;
@@ -23,6 +24,7 @@ from .registration import (
     Tikhonov,
     Transform,
     Translation,
+    choose_surround,
     gauss_newton_hessian,
     gradient,
     hessian,
@@ -31,6 +33,7 @@ from .registration import (
     mixed_derivative,
     newton,
     predictor_corrector,
+    register,
     second_order_model,
 )
 from .solvers import Status, conjugate_gradient, differentiate_cg
@@ -72,6 +75,7 @@ __all__ = [
     "Unrolled",
     "adjoint",
     "choose_lam",
+    "choose_surround",
     "conjugate_gradient",
     "differentiate_cg",
     "dot_product_test",
@@ -88,6 +92,7 @@ __all__ = [
     "predictor_corrector",
     "projection_jacobian",
     "random_maps",
+    "register",
     "register_frames",
     "relative_error",
     "second_order_model",

@@ -17,6 +17,7 @@ from regtools import (
     hessian,
     newton,
     predictor_corrector,
+    register,
     register_frames,
     second_order_model,
     simulate_frames,
@@ -25,7 +26,7 @@ from regtools import (
     varpro,
 )
 from regtools.images import Domain, load, random_maps
-from regtools.registration import State
+from regtools.registration import State, Step
 from regtools.solvers import SolverResult
 from regtools.superresolution import Rule, VarProState
 
@@ -42,6 +43,7 @@ def results():
     yield differentiate_cg(lambda block: 2 * block, ones, EYE, n_iter=2), type(None)
     yield newton(pair, 1.0, w0), State
     yield predictor_corrector(pair, [10.0, 1.0], w0), object
+    yield register(pair.template, pair.reference, thetas=[10.0], start="identity"), Step
     yield register_frames(problem.frames, DOMAIN, thetas=[100.0]), object
     yield varpro(problem, start(problem), max_iter=1), VarProState
 
@@ -109,7 +111,7 @@ def test_a_frame_that_is_not_registered_is_named(burst, monkeypatch):
         options = {"max_iter": 1} if len(calls) == 2 else {}
         return predictor_corrector(*arguments, **options)
 
-    monkeypatch.setattr("regtools.superresolution.frames.predictor_corrector", second_gives_up)
+    monkeypatch.setattr("regtools.superresolution.maps.predictor_corrector", second_gives_up)
     result = register_frames(frames, domain)
     assert [frame.success for frame in result.frames] == [True, True, False, True]
     assert not result.success and result.status is Status.MAX_ITERATIONS
@@ -291,6 +293,8 @@ def test_reprs_are_short():
         varpro(problem, start(problem), max_iter=1),
         register_frames(problem.frames, DOMAIN, thetas=[100.0]),
         newton(two_blobs(), 1.0, two_blobs().transform.identity()),
+        register(two_blobs().template, two_blobs().reference, thetas=[1.0]),
+        register(two_blobs().template, two_blobs().reference, thetas=[1.0]).starts[0],
         predictor_corrector(two_blobs(), [1.0], two_blobs().transform.identity()),
         load("hands-phantom", 16),
         problem.layout,

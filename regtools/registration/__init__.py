@@ -12,21 +12,36 @@ from .derivatives import (
 from .minimise import levenberg_marquardt, newton
 from .neural_ode import NeuralODE
 from .overlap import filled
+from .pairs import Registration, default_thetas, register
 from .path import PathResult, Prediction, Step, predictor_corrector
 from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem, Tikhonov
 from .results import Result, State
 from .rigid import Rigid, Translation
+from .search import Attempt
+from .starts import (
+    STARTS,
+    NoStartError,
+    angle_starts,
+    feature_starts,
+    identity_starts,
+    moment_starts,
+)
+from .surround import choose_surround
 from .transforms import Affine, AffineSubset, Transform
 
 __all__ = [
     "MATRICES",
+    "STARTS",
     "Affine",
     "AffineSubset",
+    "Attempt",
     "Comparison",
     "NeuralODE",
+    "NoStartError",
     "PathResult",
     "Prediction",
+    "Registration",
     "RegistrationProblem",
     "Result",
     "Rigid",
@@ -36,16 +51,23 @@ __all__ = [
     "Tikhonov",
     "Transform",
     "Translation",
+    "angle_starts",
+    "choose_surround",
     "compare_predictions",
+    "default_thetas",
+    "feature_starts",
     "filled",
     "gauss_newton_hessian",
     "gradient",
     "hessian",
+    "identity_starts",
     "jacobian",
     "levenberg_marquardt",
     "mixed_derivative",
+    "moment_starts",
     "newton",
     "predictor_corrector",
+    "register",
     "relative_spectrum",
     "second_order_model",
 ]

@@ -155,7 +155,7 @@ def predictor_corrector(
     Paper, sections 3.2 and 3.3, with the sign of equation (5) corrected; Allgower and Georg,
     *Introduction to Numerical Continuation Methods* (2003), chapter 2.
     """
-    thetas = _check_thetas(thetas)
+    thetas = check_thetas(thetas)
     check_start(problem, w0)
     if corrector not in _CORRECTORS:
         raise ValueError(f"corrector must be one of {list(_CORRECTORS)}; got {corrector!r}")
@@ -230,7 +230,8 @@ def _loss_and_slope(problem, w, theta):
     return float(problem.loss(w, theta)), float(slope.norm())
 
 
-def _check_thetas(thetas):
+def check_thetas(thetas):
+    """Return the scales as floats; raise unless they can be those of a path."""
     try:
         thetas = [float(theta) for theta in thetas]
     except TypeError as error:

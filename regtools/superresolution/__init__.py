@@ -1,6 +1,6 @@
 """Super-resolution: frames, the joint problem, the projection and its derivative, two solvers."""
 
-from ._rounds import SuperResolved
+from .bursts import super_resolve
 from .frames import enlarged_frame, simulate_frames
 from .iterates import Iterate, exact_iterates
 from .layout import FrameLayout
@@ -9,11 +9,10 @@ from .operator import FrameOperator
 from .problem import SuperResolutionProblem
 from .projection import Projection, projection_jacobian
 from .reduced import joint_gauss_newton, varpro
-from .results import VarProResult, VarProState
+from .results import SuperResolved, VarProResult, VarProState
 from .rules import RULES, Implicit, Kaufman, NoDerivative, Projected, Rule, Unrolled
 from .simulated import Simulated, simulated_problem
 from .smoothing import Trial, choose_lam
-from .super_resolve import super_resolve
 
 __all__ = [
     "RULES",

@@ -15,6 +15,7 @@ from ..registration import (
     AffineSubset,
     PathResult,
     RegistrationProblem,
+    choose_surround,
     predictor_corrector,
 )
 from ..solvers import SolverResult, Status
@@ -24,8 +25,6 @@ DARK = 0.08
 """What counts as black at a border: below this part of a bright grey value."""
 POOR = 0.2
 """A loss above this part of that with nothing in sight is worth another try."""
-MOST = 0.5
-"""Part of frame 0's border that is black where the picture is black outside."""
 MORE = 0.1
 """How much more of the borders of the moved frames is black where they have left the picture."""
 
@@ -204,9 +203,11 @@ def _frames_result(paths, surround):
 def surround_of(frames: torch.Tensor) -> str:
     """Say from the borders of frames whether the picture goes on outside: "overlap", or "zero".
 
-    Black outside it is where most of the border of frame 0 is dark, or where those of the other
-    frames are darker than that of frame 0, because they have left the picture.
+    It is black outside where `choose_surround` says so, or where the borders of the other frames
+    are darker than that of frame 0, because they have left the picture.
     """
+    if choose_surround(*frames) == "zero":
+        return "zero"
     bright, dim = np.quantile(frames.abs().cpu().numpy(), 0.98), frames.ndim - 1
     pool = torch.nn.functional.avg_pool1d if dim == 2 else torch.nn.functional.avg_pool2d
     faces = [frames.select(axis, end) for axis in range(1, dim + 1) for end in (0, -1)]
@@ -214,5 +215,4 @@ def surround_of(frames: torch.Tensor) -> str:
     smooth = [pool(face[:, None], 3, stride=1).flatten(1) for face in faces]
     black = torch.cat(smooth, 1).abs() <= DARK * float(bright)
     first, *others = black.to(frames.dtype).mean(1).tolist()
-    left = sum(others) / len(others) - first
-    return "zero" if first > MOST or left > MORE else "overlap"
+    return "zero" if sum(others) / len(others) > first + MORE else "overlap"

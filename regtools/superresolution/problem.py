@@ -117,8 +117,7 @@ class SuperResolutionProblem:
         check_options(margin, psf, transform, domain.dim)
         self.domain, self.factor, self.lam = domain, factor, float(lam)
         self.margin, self.psf, self.transform = margin, float(psf), transform
-        self.canvas = domain.padded(margin) if margin else domain
-        self.fix_first = bool(fix_first)
+        self.canvas, self.fix_first = domain.padded(margin) if margin else domain, bool(fix_first)
         self.n_moving = len(self.frames) - self.fix_first
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
@@ -174,7 +173,7 @@ class SuperResolutionProblem:
 
     @property
     def n_data(self):
-        """Number of rows of the data, the first ones."""
+        """Number of rows of the data, which come first."""
         return self.frames.numel()
 
     def __repr__(self):
@@ -305,10 +304,7 @@ class SuperResolutionProblem:
         return self._inside(w, 0).to(w.dtype).mean(1)
 
     def covered(self, w: torch.Tensor) -> torch.Tensor:
-        """Return which pixels of the frames see nothing beyond the canvas, shape of `frames`.
-
-        Where a pixel looks, the spline takes two cells on every side.
-        """
+        """Return which pixels keep two cells, those of the spline, from beyond the canvas."""
         self.check_parameters(w)
         inside = self._inside(w, 2).reshape(self.n_moving, -1, self.factor**self.domain.dim).all(2)
         first = inside.new_ones(len(self.frames) - self.n_moving, inside.shape[1])

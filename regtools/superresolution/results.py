@@ -1,10 +1,15 @@
-"""What `varpro` and `joint_gauss_newton` return, and tell on the way."""
+"""What `varpro`, `joint_gauss_newton` and `super_resolve` return, and tell on the way."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import torch
 
+from ..images import Domain
 from ..solvers import Record, SolverResult
+from .maps import FramesResult
+from .problem import SuperResolutionProblem
 
 
 @dataclass(frozen=True, repr=False)
@@ -81,3 +86,56 @@ class VarProResult(SolverResult):
     n_evaluations: int
     n_iter_cg: int
     gradient_tolerance: float
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SuperResolved(SolverResult):
+    """What `super_resolve` returns.
+
+    Attributes
+    ----------
+    image : torch.Tensor
+        The sharp image over the box of frame 0, shape `domain.m`, in the units of frame 0.
+    domain : Domain
+        Its box and cells.
+    w : torch.Tensor
+        Affine parameters ``[A row by row, b]`` of each frame but frame 0, shape ``(q, 6)`` in two
+        dimensions: frame j shows the image at A x + b.
+    lam : float
+        λ, as given or as chosen: a length.
+    gain, offset : torch.Tensor
+        Frame j is ``gain[j]`` times the image plus ``offset[j]``, shape ``(q + 1,)`` each.
+    misfit : torch.Tensor
+        How far each frame is off, ``(q + 1,)``: root mean square in grey values of frame 0; NaN
+        for one that was left out.
+    overlap : torch.Tensor
+        Which part of the pixels of each frame was used, shape ``(q + 1,)``.
+    left_out : tuple of int
+        Frames that were not used, as they do not show what frame 0 shows.
+    surround : str
+        "zero" or "overlap", as given or as chosen.
+    canvas_image : torch.Tensor
+        The image with its margin, of shape ``problem.canvas.m``.
+    problem : SuperResolutionProblem
+        The problem of the last round, of the frames that were used.
+    registration : FramesResult
+        How the frames were registered at the start; None where `w0` was given.
+    history : tuple of VarProResult
+        One for each round.
+    success, status, message, n_iter
+        See `SolverResult`; `n_iter` counts the rounds.
+    """
+
+    image: torch.Tensor
+    domain: Domain
+    w: torch.Tensor
+    lam: float
+    gain: torch.Tensor
+    offset: torch.Tensor
+    misfit: torch.Tensor
+    overlap: torch.Tensor
+    left_out: tuple[int, ...]
+    surround: str
+    canvas_image: torch.Tensor = field(repr=False)
+    problem: SuperResolutionProblem
+    registration: FramesResult | None = field(repr=False)

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from ..images import Domain
-from ._rounds import Rounds, SuperResolved
+from ._rounds import Rounds
+from .results import SuperResolved
 
 
 def super_resolve(

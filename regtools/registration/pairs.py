@@ -1,0 +1,247 @@
+"""Register a pair of images: choose what lies outside and where to begin, follow, keep the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..images import Domain, SplineImage, checks
+from ..solvers import SolverResult, Status
+from .path import PathResult, check_thetas
+from .problem import SURROUNDS, RegistrationProblem
+from .search import Attempt, Search, covered, wishes
+from .surround import choose_surround
+from .transforms import Affine
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Registration(SolverResult):
+    """A map that moves the template onto the reference, and how it was found.
+
+    Attributes
+    ----------
+    w : torch.Tensor
+        Parameters of the map, shape ``(n_params,)``: the template at y(x; w) shows what the
+        reference shows at x.
+    transform : Affine
+        The map y(x; w).
+    problem : RegistrationProblem
+        What was minimised; its residual tells how well the images agree.
+    path : PathResult
+        The path that ended lowest.
+    starts : tuple of Attempt
+        Every start that was tried, in this order.
+    surround : {"zero", "overlap"}
+        What was taken to lie outside the box.
+    overlap : float
+        Share of the reference that the moved template covers, 0 to 1; with a reference mask of what
+        this mask trusts.
+    misfit : float
+        Loss at the last scale over that of a constant template with the mean of the reference.
+    history : tuple of Step
+        The scales of `path`.
+    n_iter : int
+        Corrector steps, summed over all starts.
+    success, status, message
+        Those of the best start, see `SolverResult`. A success says that its path ended at a minimum
+        with the images on each other, not that it is the right one: look at `misfit` and `starts`.
+    """
+
+    w: torch.Tensor
+    transform: Affine
+    problem: RegistrationProblem = field(repr=False)
+    path: PathResult = field(repr=False)
+    starts: tuple[Attempt, ...] = field(repr=False)
+    surround: str
+    overlap: float
+    misfit: float
+    template: SplineImage = field(repr=False)
+
+    def warp(self, picture: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the template, moved onto the grid of the reference.
+
+        Parameters
+        ----------
+        picture : torch.Tensor, optional
+            What to move instead, shape ``domain.m``, such as another channel of the template.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape ``domain.m``; zero where the template is not known, see `covered`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `picture` has another dtype or shape than the template, or is not finite.
+        """
+        extension = "zero" if self.surround == "zero" else "mirror"
+        data, domain = self.template.data, self.template.domain
+        if picture is not None:
+            checks.check_dtype("picture", picture, data.dtype)
+            if picture.shape != data.shape:
+                shapes = f"{tuple(data.shape)}; got {tuple(picture.shape)}"
+                raise ValueError(f"picture must have the shape of the template, {shapes}")
+            checks.check_finite("picture", picture, "pixel")
+            data = picture
+        moved = SplineImage(data, domain, extension)(self.transform(self.w, self.problem.points))
+        moved = moved.reshape(domain.m)
+        return moved if extension == "zero" else torch.where(self.covered(), moved, 0.0)
+
+    def covered(self) -> torch.Tensor:
+        """Return where the moved template covers the reference, shape ``domain.m``, bool."""
+        return covered(self.problem, self.w)
+
+
+def register(
+    template: torch.Tensor | SplineImage,
+    reference: torch.Tensor | SplineImage,
+    *,
+    domain: Domain | None = None,
+    transform: Affine | None = None,
+    surround: str = "auto",
+    start: str | torch.Tensor | Sequence[str | torch.Tensor] = "auto",
+    template_mask: torch.Tensor | None = None,
+    reference_mask: torch.Tensor | None = None,
+    thetas: Sequence[float] | None = None,
+    callback: Callable[[Any], object] | None = None,
+) -> Registration:
+    r"""Find the map that moves the template onto the reference.
+
+    A path over scales ends in the valley in which it begins, so it is followed from several starts
+    and the lowest end is kept. Every start is reported.
+
+    Parameters
+    ----------
+    template, reference : torch.Tensor or SplineImage
+        The pair, of one shape, dtype and device; grey values in any unit.
+    domain : Domain, optional
+        The box of two tensors. Without it cells have the width one.
+    transform : Affine, optional
+        The map; an affine one of the right dimension if left out.
+    surround : {"auto", "zero", "overlap"}
+        What lies outside the box, see `RegistrationProblem`; "auto" asks `choose_surround`, or
+        takes "overlap" where there is a mask.
+    start : {"auto", "identity", "moments", "angles", "features"}, tensor, or sequence of these
+        Where to begin, see `regtools.registration.starts`; a tensor holds parameters of your own,
+        shape ``(n_params,)`` or ``(k, n_params)``. Of a sequence all are tried. "auto" tries the
+        identity, moments where the surround is zero, features where scikit-image is installed, and
+        angles; it stops early at a misfit below 0.5 %, or where features lead to the same
+        end as another start. Of four or more starts by one name, as angles are, each is
+        followed over one scale, and from there the two that are lowest and differ.
+    template_mask, reference_mask : torch.Tensor, optional
+        How far each pixel is to be trusted, from 0 to 1.
+    thetas : sequence of float, optional
+        Decreasing blur in pixels⁴. Two a decade if left out, from waves of half the shorter side
+        of the box to 0.01.
+    callback : callable, optional
+        ``callback(attempt)`` after each start. Ctrl-C returns the best so far.
+
+    Returns
+    -------
+    Registration
+
+    Raises
+    ------
+    TypeError
+        If an image is neither a tensor nor a `SplineImage`, only one is, dtypes differ, `transform`
+        is not an `Affine`, or `start` is of another type.
+    ValueError
+        If shapes or domains differ, `domain` is given with a `SplineImage`, an image is constant or
+        not finite, `surround` or `start` is another word, a mask is given with "zero",
+        or none of the starts asked for exists for these images.
+    ImportError
+        If `start` names "features", and scikit-image is not installed.
+
+    References
+    ----------
+    Paper, section 3, for one start. Chapter 3.
+    """
+    moving, fixed = _images(template, reference, domain)
+    transform = Affine(moving.domain.dim) if transform is None else transform
+    if not isinstance(transform, Affine):
+        raise TypeError(f"transform must be an Affine, or None; got {type(transform).__name__}")
+    masked = template_mask is not None or reference_mask is not None
+    surround = _surround(surround, (moving, fixed), masked)
+    problem = RegistrationProblem(
+        moving,
+        fixed,
+        transform,
+        surround=surround,
+        template_mask=template_mask,
+        reference_mask=reference_mask,
+    )
+    thetas = default_thetas(problem.domain) if thetas is None else check_thetas(thetas)
+    search = Search(problem, thetas, callback)
+    search.run(wishes(start, problem))
+    best = search.best()
+    path, w = best.path, best.w
+    assert path is not None and w is not None
+    inside = covered(problem, w)
+    trust = torch.ones_like(fixed.data) if reference_mask is None else reference_mask
+    overlap = float(trust[inside].sum() / trust.sum())
+    status = Status.STOPPED if search.stopped else best.status
+    assert status is not None
+    tried = sum(one.w0 is not None for one in search.attempts)
+    return Registration(
+        success=path.success and status is Status.CONVERGED,
+        status=status,
+        message=f"{status.value}: the lowest of {tried} starts is {best.name}, with a misfit of "
+        f'{100 * best.misfit:.2g} %; surround="{surround}". {best.message}',
+        n_iter=sum(one.n_iter for one in search.attempts),
+        history=path.history,
+        w=w,
+        transform=transform,
+        problem=problem,
+        path=path,
+        starts=tuple(search.attempts),
+        surround=surround,
+        overlap=overlap,
+        misfit=best.misfit,
+        template=moving,
+    )
+
+
+def default_thetas(domain: Domain) -> list[float]:
+    """Return two scales a decade, from waves of half the shorter side of the box to 0.01."""
+    first = max(1.0, 1000 * (min(domain.m) / 64) ** 4)
+    n = 1 + math.ceil(2 * math.log10(first / 0.01))
+    return np.geomspace(first, 0.01, n).tolist()
+
+
+def _images(template, reference, domain):
+    """Both pictures as images on one domain."""
+    given = {"template": template, "reference": reference}
+    images = [picture for picture in given.values() if isinstance(picture, SplineImage)]
+    if len(images) == 2:
+        if domain is not None:
+            raise ValueError("domain must be left out where the images have theirs")
+        return images
+    for name, picture in given.items():
+        if images or not torch.is_tensor(picture):
+            kinds = " and ".join(checks.kind(one) for one in given.values())
+            raise TypeError(f"{name} must be a tensor, or both images a SplineImage; got {kinds}")
+        checks.check_floating(name, picture)
+    if template.shape != reference.shape or template.ndim not in (2, 3):
+        raise ValueError(
+            "template and reference must have one shape of 2 or 3 axes; "
+            f"got {tuple(template.shape)} and {tuple(reference.shape)}"
+        )
+    if domain is None:
+        box = tuple(float(end) for m in template.shape for end in (0, m))
+        domain = Domain(box, tuple(template.shape))
+    return [SplineImage(picture, domain) for picture in given.values()]
+
+
+def _surround(surround, images, masked):
+    """The word that `RegistrationProblem` takes."""
+    if surround not in ("auto", *SURROUNDS):
+        raise ValueError(f"surround must be one of {['auto', *SURROUNDS]}; got {surround!r}")
+    if surround != "auto":
+        return surround
+    return "overlap" if masked else choose_surround(*(image.data for image in images))

@@ -1,0 +1,465 @@
+"""Registration of a pair from several starts, against maps that SciPy or a formula has applied."""
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+
+from regtools import Affine, NeuralODE, RegistrationProblem, SplineImage, Status, load, register
+from regtools.images import Domain
+from regtools.registration import (
+    NoStartError,
+    Registration,
+    angle_starts,
+    choose_surround,
+    default_thetas,
+    feature_starts,
+    identity_starts,
+    moment_starts,
+    starts,
+)
+
+BOX = Domain((2.0, 26.0, -10.0, 22.0), (48, 40))  # not square, cells of 0.5 x 0.8
+SHORT = np.geomspace(300, 0.1, 6)
+FINE = [1.0, 0.1, 0.01]
+
+
+def turn(degrees, scales=(1.0, 1.0), shift=(0.0, 0.0), domain=BOX):
+    """A matrix about the centre of the box, and the shift that belongs to it."""
+    a = np.radians(degrees)
+    A = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) * scales
+    centre = np.add(domain.lower, domain.upper) / 2
+    return A, centre + shift - A @ centre
+
+
+def scene(A, b, noise=2.0):
+    """Two cut-outs of a photograph that goes on around the box; SciPy applies the map."""
+    big = load("camera", tuple(3 * m for m in BOX.m)).data.numpy()
+    y = BOX.cell_centers().numpy() @ A.T + b
+    places = (y - BOX.lower) / BOX.h - 0.5 + BOX.m
+    reference = scipy.ndimage.map_coordinates(big, places.T, order=3).reshape(BOX.m)
+    m0, m1 = BOX.m
+    rng = np.random.default_rng(0)
+    pair = big[m0 : 2 * m0, m1 : 2 * m1], reference
+    return [torch.from_numpy(one + rng.normal(0, noise, BOX.m)) for one in pair]
+
+
+def spots(x, dim=2):
+    """Three bright spots on black, none like another, near the middle of the box."""
+    centres = np.array([(14, 8, 5), (10, 3, 7), (16, 12, 4)], dtype=float)[:, :dim]
+    widths, heights = (2.0, 1.5, 1.2), (200.0, 150.0, 100.0)
+    return sum(
+        height * np.exp(-(((x - centre) / width) ** 2).sum(1) / 2)
+        for centre, width, height in zip(centres, widths, heights, strict=True)
+    )
+
+
+def drawn(A, b, domain=BOX):
+    """The spots, and the spots seen through the map: exact, without interpolation."""
+    x = domain.cell_centers().numpy()
+    pair = spots(x, domain.dim), spots(x @ A.T + b, domain.dim)
+    return [torch.from_numpy(one).reshape(domain.m) for one in pair]
+
+
+def task(pair, domain=BOX, **options):
+    images = [SplineImage(data, domain) for data in pair]
+    return RegistrationProblem(*images, Affine(domain.dim), **options)
+
+
+def off(w, A, b, domain=BOX):
+    """Mean distance of the mapped points, in cells."""
+    d, x, w = domain.dim, domain.cell_centers().numpy(), w.numpy()
+    gap = x @ (w[: d * d].reshape(d, d) - A).T + w[d * d :] - b
+    return float(np.linalg.norm(gap / domain.h, axis=1).mean())
+
+
+TURNED = turn(172, (0.95, 1.05), (0.7, -1.0))
+
+
+@pytest.fixture(scope="module")
+def half_a_turn():
+    return scene(*TURNED)
+
+
+# --- register --------------------------------------------------------------------------
+
+
+def test_half_a_turn_is_found_by_auto_and_not_by_the_identity(half_a_turn):
+    found = register(*half_a_turn, domain=BOX)
+    assert isinstance(found, Registration) and found.success and found.surround == "overlap"
+    assert off(found.w, *TURNED) < 0.1
+    assert found.status is Status.CONVERGED and found.misfit < 0.01
+    lost = register(*half_a_turn, domain=BOX, start="identity")
+    assert off(lost.w, *TURNED) > 5 and lost.misfit > 20 * found.misfit
+    assert [one.name for one in lost.starts] == ["identity"]
+
+
+def test_angles_alone_find_it_and_every_start_is_reported(half_a_turn):
+    told = []
+    found = register(
+        *half_a_turn, domain=BOX, start=("identity", "angles"), callback=told.append, thetas=SHORT
+    )
+    assert found.success and off(found.w, *TURNED) < 0.1
+    names = ["identity", *(f"angles {k}" for k in range(12))]
+    assert [one.name for one in found.starts] == names and list(found.starts) == told
+    for one in found.starts:
+        assert one.w0.shape == one.w.shape == (6,) and isinstance(one.status, Status)
+        loss = float(found.problem.loss(one.w, SHORT[-1]))
+        assert one.loss == pytest.approx(loss, rel=1e-12) and one.n_iter > 0
+        assert one.theta in SHORT
+    followed = [one for one in found.starts if one.path is not None]
+    assert len(followed) == 3 and found.misfit == min(one.misfit for one in followed)
+    (best,) = [one for one in followed if one.path is found.path]
+    assert torch.equal(best.w, found.w) and best.name in found.message
+    assert best.n_iter > found.path.n_iter  # steps at the first scale count too
+    assert found.n_iter == sum(one.n_iter for one in found.starts)
+    assert found.history is found.path.history
+    assert found.path.loss == pytest.approx(best.loss, rel=1e-12)
+    variance = float(half_a_turn[1].var(correction=0))
+    assert found.misfit == pytest.approx(best.loss / (24 * 32 * variance), rel=1e-9)
+
+
+def test_auto_looks_no_further_where_the_first_start_is_clear():
+    A, b = turn(5)
+    found = register(*scene(A, b, noise=0.5), domain=BOX, thetas=SHORT)
+    assert [one.name for one in found.starts] == ["identity"] and off(found.w, A, b) < 0.1
+
+
+def test_auto_looks_no_further_where_features_agree_with_another_start():
+    A, b = turn(8)
+    found = register(*scene(A, b, noise=12.0), domain=BOX, thetas=SHORT)
+    assert found.misfit > 0.01
+    assert [one.name for one in found.starts] == ["identity", "features"]
+    assert off(found.w, A, b) < 0.3
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 10, BOX.m))
+    dark = [data + noise.flip(k) for k, data in enumerate(drawn(A, b))]
+    found = register(*dark, domain=BOX, thetas=SHORT)  # moments are no second opinion
+    assert found.surround == "zero" and found.misfit > 0.01
+    assert any(one.name == "features" for one in found.starts)
+
+
+def test_an_object_on_black_is_found_by_its_moments():
+    A, b = turn(160, (1.05, 0.95), (1.0, -0.5))
+    pair = drawn(A, b)
+    found = register(*pair, domain=BOX, start="moments", thetas=FINE)
+    assert found.success and found.surround == "zero" and off(found.w, A, b) < 0.02
+    assert [one.name for one in found.starts] == ["moments 0", "moments 1"]
+    auto = register(*pair, domain=BOX, thetas=FINE)
+    assert auto.success and auto.starts[1].name == "moments 0" and off(auto.w, A, b) < 0.02
+
+
+def test_own_starts_are_followed():
+    A, b = turn(120)
+    pair, own = drawn(A, b), torch.from_numpy(np.concatenate([A.ravel(), b]))
+    away = torch.tensor([1.0, 0, 0, 1, 3, 3], dtype=torch.float64)
+    found = register(*pair, domain=BOX, start=torch.stack([away, own]), thetas=FINE)
+    assert [one.name for one in found.starts] == ["own 0", "own 1"]
+    assert torch.equal(found.starts[0].w0, away) and off(found.w, A, b) < 0.05
+    mixed = register(*pair, domain=BOX, start=["identity", own, away], thetas=FINE)
+    assert [one.name for one in mixed.starts] == ["identity", "own 0", "own 1"]
+    assert torch.equal(mixed.w, found.w)
+
+
+def test_an_image_turned_over_on_the_way_comes_last():
+    """The drawn hand and its mirror image: a map that mirrors fits, and nobody asked for it."""
+    pair = load("hands-phantom", 24)
+    images, box = (pair.template, pair.template.flip(1)), pair.domain
+
+    def squeezed(factor):
+        A, b = turn(0, (1.0, factor), domain=box)
+        return torch.from_numpy(np.concatenate([A.ravel(), b]))
+
+    scales = [100.0, 10.0, 1.0]
+    found = register(*images, domain=box, start=["identity", squeezed(0.05)], thetas=scales)
+    upright, over = found.starts
+    assert over.mirrored and float(torch.linalg.det(over.w[:4].reshape(2, 2))) < 0
+    assert over.misfit < 1e-3 < upright.misfit and not upright.mirrored
+    assert torch.equal(found.w, upright.w)
+    asked = register(*images, domain=box, start=["identity", squeezed(-0.9)], thetas=scales)
+    assert asked.misfit < 1e-3 and asked.path is asked.starts[1].path
+
+
+@pytest.mark.parametrize("surround", ["zero", "overlap"])
+def test_out_of_sight_is_no_success(surround):
+    away = torch.tensor([1.0, 0, 0, 1, 300, 0], dtype=torch.float64)
+    found = register(*drawn(*turn(5)), domain=BOX, surround=surround, start=away, thetas=[1.0])
+    assert not found.success and found.status is Status.NO_OVERLAP and found.overlap == 0
+    assert found.message.startswith("no overlap")
+    better = register(
+        *drawn(*turn(5)), domain=BOX, surround=surround, start=[away, "identity"], thetas=[1.0]
+    )
+    assert better.success and better.starts[0].status is Status.NO_OVERLAP
+    assert better.starts[0].rank > better.starts[1].rank
+    assert replace(better.starts[0], misfit=0.0).rank > better.starts[1].rank
+
+
+@pytest.mark.parametrize("shift", [18, -20])
+def test_an_object_pushed_out_of_a_black_box_is_no_success(shift):
+    """The path converges where nothing of the object is left, and half of the box is covered."""
+    away = torch.tensor([1.0, 0, 0, 1, shift, 0], dtype=torch.float64)
+    found = register(*drawn(*turn(5)), domain=BOX, start=away, thetas=[1.0])
+    assert found.path.success and found.overlap > 0.04
+    assert not found.success and found.status is Status.NO_OVERLAP
+    assert "shows nothing" in found.message
+
+
+def test_ctrl_c_keeps_the_best_so_far(half_a_turn):
+    def interrupt(attempt):
+        if attempt.name == "features":
+            raise KeyboardInterrupt
+
+    found = register(*half_a_turn, domain=BOX, callback=interrupt, thetas=SHORT)
+    assert [one.name for one in found.starts] == ["identity", "features"]
+    assert not found.success and found.status is Status.STOPPED
+    assert off(found.w, *TURNED) < 0.1
+
+    def at_once(attempt):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # there is nothing to return
+        register(*smooth(), domain=BOX, start="features", callback=at_once)
+
+
+def test_the_moved_template_is_the_reference_where_it_is_known():
+    A, b = turn(10, shift=(2.0, 0.0))
+    template, reference = scene(A, b, noise=0.0)
+    found = register(template, reference, domain=BOX, start="identity", thetas=SHORT)
+    y = BOX.cell_centers().numpy() @ A.T + b
+    inside = ((y > BOX.lower) & (y < BOX.upper)).all(1).reshape(BOX.m)
+    assert np.mean(found.covered().numpy() != inside) < 0.01
+    assert found.overlap == pytest.approx(inside.mean(), abs=0.01) and found.overlap < 0.9
+    moved = found.warp()
+    assert torch.isfinite(moved).all() and (moved[~found.covered()] == 0).all()
+    core = scipy.ndimage.binary_erosion(inside, iterations=3)
+    gap = (moved - reference).numpy()[core]
+    assert np.sqrt(np.mean(gap**2)) < 0.05 * reference.numpy().std()
+    torch.testing.assert_close(found.warp(2 * template), 2 * moved)
+    with pytest.raises(ValueError, match="picture must have the shape of the template"):
+        found.warp(template[1:])
+
+
+def test_a_mask_needs_no_word_about_the_surround():
+    A, b = turn(0, shift=(-5.0, 0.0))
+    template, reference = drawn(A, b)
+    mask = torch.ones_like(reference)
+    mask[:10] = 0  # what the template does not show
+    found = register(template, reference, domain=BOX, reference_mask=mask, start="identity")
+    assert found.surround == "overlap" and off(found.w, A, b) < 0.1
+    assert found.overlap > 0.97 > 0.8 > float(found.covered().double().mean())
+
+
+def test_images_and_tensors_give_the_same_and_cells_of_width_one_are_the_default():
+    pair = drawn(*turn(5))
+    plain = register(*pair, start="identity", thetas=[1.0])
+    assert plain.problem.domain == Domain((0, 48, 0, 40), BOX.m)
+    images = [SplineImage(data, BOX) for data in pair]
+    first = register(*images, start="identity", thetas=[1.0])
+    assert torch.equal(first.w, register(*pair, domain=BOX, start="identity", thetas=[1.0]).w)
+
+
+def test_single_precision_stays_single():
+    A, b = turn(150)
+    pair = [data.float() for data in drawn(A, b)]
+    found = register(*pair, domain=BOX, start=("angles", "moments"), thetas=FINE)
+    assert found.w.dtype == torch.float32 and off(found.w.double(), A, b) < 0.05
+
+
+def test_scales_grow_with_the_image():
+    np.testing.assert_allclose(
+        default_thetas(Domain((0, 1, 0, 1), (64, 80))), np.geomspace(1000, 0.01, 11)
+    )
+    wide = default_thetas(Domain((0, 1, 0, 1), (128, 128)))
+    assert wide[0] == pytest.approx(16000) and wide[-1] == pytest.approx(0.01) and len(wide) == 14
+    assert default_thetas(Domain((0, 1, 0, 1), (4, 4)))[0] == 1
+
+
+# --- starts ----------------------------------------------------------------------------
+
+
+def test_features_give_the_map_in_units_of_the_domain():
+    small = Domain((0.0, 64.0, -7.0, 73.0), (64, 80))  # square cells: SIFT sees similarities
+    big = load("camera", (192, 240)).data.numpy()
+    A, b = turn(70, (1.03, 1.03), (1.0, 0.5), small)
+    places = ((small.cell_centers().numpy() @ A.T + b) - small.lower) - 0.5 + small.m
+    reference = scipy.ndimage.map_coordinates(big, places.T, order=3).reshape(small.m)
+    pair = [torch.from_numpy(one.copy()) for one in (big[64:128, 80:160], reference)]
+    w0 = feature_starts(task(pair, small, surround="overlap"))
+    assert w0.shape == (1, 6) and off(w0[0], A, b, small) < 1
+    stretched = Domain((1.0, 33.0, 5.0, 25.0), (64, 80))  # the same pixels, 0.5 x 0.25
+    w0 = feature_starts(task(pair, stretched, surround="overlap"))
+    S, corner = np.diag(np.divide(stretched.h, small.h)), np.array(stretched.lower)
+    A2 = S @ A @ np.linalg.inv(S)
+    b2 = corner + S @ (A @ small.lower + b - small.lower) - A2 @ corner
+    assert off(w0[0], A2, b2, stretched) < 1
+
+
+def test_pixels_are_counted_from_the_centre_of_the_first_cell():
+    P, t = turn(30)[0], np.array([3.0, -2.0])
+    w = starts._from_pixels(torch.from_numpy(P), torch.from_numpy(t), BOX).numpy()
+    k = np.array([[0.0, 0.0], [5.0, 7.0], [20.0, 3.0]])
+    x, y = (BOX.lower + (place + 0.5) * BOX.h for place in (k, k @ P.T + t))
+    np.testing.assert_allclose(x @ w[:4].reshape(2, 2).T + w[4:], y, rtol=1e-12)
+
+
+def smooth():
+    """A pair without features."""
+    pair = (scipy.ndimage.gaussian_filter(one.numpy(), 6) for one in drawn(*turn(5)))
+    return [torch.from_numpy(one) for one in pair]
+
+
+def test_matches_that_do_not_agree_are_reported(half_a_turn, monkeypatch):
+    monkeypatch.setattr(starts, "AGREE", 0.0)
+    with pytest.raises(NoStartError, match=r"only 0 of \d+ matches agree"):
+        feature_starts(task(half_a_turn))
+
+
+def test_what_features_lack_is_reported():
+    pair = smooth()
+    with pytest.raises(NoStartError, match=r"match|features"):
+        feature_starts(task(pair))
+    found = register(*pair, domain=BOX, start=("features", "identity"), thetas=[1.0])
+    assert found.success and [one.name for one in found.starts] == ["features", "identity"]
+    first = found.starts[0]
+    assert first.w0 is None and first.status is None and first.path is None and first.message
+    with pytest.raises(ValueError, match="start must name a start that these images have"):
+        register(*pair, domain=BOX, start="features")
+
+
+@pytest.mark.parametrize("degrees", [0, 40, 130, 220, 310])
+def test_moments_of_a_moved_object_give_the_map(degrees):
+    A, b = turn(degrees, (1.1, 1.1), (0.5, -0.5))
+    found = moment_starts(task(drawn(A, b)))
+    assert found.shape == (2, 6)
+    assert min(off(w0, A, b) for w0 in found) < 1
+    first, second = (w0[:4].reshape(2, 2) for w0 in found)
+    torch.testing.assert_close(first, -second)
+    bright = [250 - data for data in drawn(A, b)]  # dark on white
+    torch.testing.assert_close(moment_starts(task(bright)), found)
+
+
+def test_angles_turn_about_the_centre():
+    found, pair = angle_starts(task(drawn(*turn(0))), 5), drawn(*turn(0))
+    for k, w0 in enumerate(found):
+        assert off(w0, *turn(72 * k)) < 1e-12
+    assert angle_starts(task(pair)).shape == (12, 6)
+    assert torch.equal(identity_starts(task(pair))[0], found[0])
+    with pytest.raises(ValueError, match="n must be at least 1; got 0"):
+        angle_starts(task(pair), 0)
+
+
+CUBE = Domain((4.0, 24.0, -3.0, 17.0, -4.0, 16.0), (18, 20, 16))
+
+
+def space():
+    """Spots in space, turned by 170 degrees about an oblique axis."""
+    rotation = scipy.spatial.transform.Rotation.from_rotvec(np.radians(170) * np.ones(3) / 3**0.5)
+    A, centre = rotation.as_matrix(), np.add(CUBE.lower, CUBE.upper) / 2
+    b = centre - A @ centre
+    return drawn(A, b, CUBE), A, b
+
+
+def test_space_is_registered_by_moments():
+    pair, A, b = space()
+    found = register(*pair, domain=CUBE, start="moments", thetas=FINE[1:])
+    assert len(found.starts) == 4 and found.success and found.surround == "zero"
+    assert off(found.w, A, b, CUBE) < 0.05
+    lost = register(*pair, domain=CUBE, start="identity", thetas=FINE[1:])
+    assert off(lost.w, A, b, CUBE) > 1
+    with pytest.raises(NoStartError, match="2 axes only; got 3"):
+        feature_starts(found.problem)
+
+
+def test_the_turns_of_a_cube():
+    pair, *_ = space()
+    found = angle_starts(task(pair, CUBE))
+    matrices = {tuple(w0[:9].tolist()) for w0 in found}
+    assert len(matrices) == 24
+    centre = torch.tensor(np.add(CUBE.lower, CUBE.upper)[None] / 2)
+    for w0 in found:
+        A = w0[:9].reshape(3, 3)
+        torch.testing.assert_close(A @ A.T, torch.eye(3, dtype=torch.float64))
+        assert float(torch.linalg.det(A)) == pytest.approx(1)
+        torch.testing.assert_close(Affine(3)(w0, centre), centre)
+
+
+# --- surround --------------------------------------------------------------------------
+
+
+def test_the_pairs_of_the_book_have_a_dark_border():
+    for m in (20, 64):
+        pair = load("hands-phantom", m)
+        assert choose_surround(pair.template, pair.reference) == "zero"
+    assert choose_surround(load("retina", 128).data) == "zero"
+    assert choose_surround(load("camera", 64).data) == "overlap"
+
+
+def test_noise_and_hot_pixels_make_no_border():
+    rng = np.random.default_rng(0)
+    dark, _ = drawn(*turn(0))
+    noisy = dark + torch.from_numpy(rng.normal(0, 0.05 * 200, BOX.m))
+    assert choose_surround(dark, noisy) == "zero"
+    assert choose_surround(dark, dark + 60) == "overlap"  # each must be dark
+    assert choose_surround(*torch.stack([dark, dark, 255 - dark])) == "overlap"
+    hot = load("camera", 64).data
+    hot[5, 5] = 1e6
+    assert choose_surround(hot) == "overlap"
+    assert choose_surround(torch.zeros(8, 8)) == "zero"
+    assert choose_surround(torch.ones(8, 8)) == "overlap"
+
+
+# --- errors ----------------------------------------------------------------------------
+
+DARK, OTHER = drawn(*turn(5))
+OWN = torch.tensor([1.0, 0, 0, 1, 0, 0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"start": "corner"}, ValueError, r"start must be .*'moments'.* got 'corner'"),
+        ({"start": ["auto", "angles"]}, ValueError, r"start must be .* got 'auto'"),
+        ({"start": []}, ValueError, "start must hold at least one start"),
+        ({"start": 3}, TypeError, "start must be a name, a tensor or a sequence"),
+        ({"start": [3]}, TypeError, "start must hold names and tensors; got int"),
+        ({"start": OWN.float()}, TypeError, "start must be a tensor of dtype torch.float64"),
+        ({"start": OWN[:4]}, ValueError, r"start must have shape \(6,\) or \(k, 6\); got \(4,\)"),
+        ({"start": torch.nan * OWN}, ValueError, "start must be finite"),
+        ({"surround": "black"}, ValueError, r"surround must be one of \['auto', 'zero'"),
+        ({"surround": "zero", "template_mask": DARK}, ValueError, "a mask needs"),
+        ({"transform": NeuralODE(2, 3, domain=BOX)}, TypeError, "transform must be an Affine"),
+        ({"transform": Affine(3)}, ValueError, "transform must have dim = 2"),
+        ({"thetas": [1.0, 2.0]}, ValueError, "thetas must strictly decrease"),
+        ({"domain": Domain((0, 1, 0, 1), (4, 4))}, ValueError, "data must have the shape"),
+    ],
+)
+def test_bad_options_are_named(options, error, message):
+    with pytest.raises(error, match=message):
+        register(DARK, OTHER, **{"domain": BOX, **options})
+
+
+@pytest.mark.parametrize(
+    ("pair", "error", "message"),
+    [
+        ((DARK.numpy(), OTHER), TypeError, "template must be a tensor.* got ndarray"),
+        ((DARK, SplineImage(OTHER, BOX)), TypeError, "both images a SplineImage"),
+        ((DARK, OTHER.int()), TypeError, "reference must be a float32 or float64"),
+        ((DARK, OTHER.float()), TypeError, "same dtype and device"),
+        ((DARK, OTHER[1:]), ValueError, "must have one shape of 2 or 3 axes"),
+        ((DARK, 0 * OTHER), ValueError, "reference must not be constant"),
+        ((torch.nan * DARK, OTHER), ValueError, "must be finite"),
+        ((SplineImage(DARK, BOX),) * 2, ValueError, "domain must be left out"),
+    ],
+)
+def test_bad_images_are_named(pair, error, message):
+    with pytest.raises(error, match=message):
+        register(*pair, domain=BOX)
+
+
+def test_names_combine():
+    names = ("identity", "moments", "angles", "features")
+    for start in itertools.islice(itertools.permutations(names, 2), 3):
+        found = register(DARK, OTHER, domain=BOX, start=start, thetas=[1.0])
+        assert {one.name.split()[0] for one in found.starts} == set(start)
