@@ -83,7 +83,7 @@ class Rounds:
         if self.surround == "auto":
             self.surround = surround_of(self.frames) if self.weights is None else "overlap"
         plain = despeckled(self.frames) if self.robust else self.frames
-        self.trusted = (plain == self.frames).to(plain)
+        specks = plain != self.frames
         if w0 is None:
             even = plain
             if self.exposure is not None and not _constant(plain):
@@ -120,7 +120,7 @@ class Rounds:
             raise ValueError(
                 "frames must hold at least two that show the same; frame 0 explains no other one"
             )
-        self.trusted = self.trusted[self.used]
+        self.specks = specks[self.used]
         gain, offset = fit_exposure(predicted, plain[1:], known, self.exposure)
         self.gain = torch.cat([gain.new_ones(1), gain])
         self.offset = torch.cat([offset.new_zeros(1), offset])
@@ -195,7 +195,7 @@ class Rounds:
         self.register(w0)
         history, status = [], Status.MAX_ITERATIONS
         lam = self.lam
-        huber, chosen, gap = self.trusted, None, math.inf
+        huber, chosen, gap = (~self.specks).to(self.frames), None, math.inf
         for k in range(max_rounds):
             try:
                 problem, result = self.round(lam, chosen, huber)
@@ -215,7 +215,7 @@ class Rounds:
             change = self.adapt(problem, result)
             if self.robust:
                 residual = self.misfits(problem, result)
-                huber = huber_weights(residual, self.known > 0)
+                huber = huber_weights(residual, self.known > 0, self.specks)
             if lam is None:
                 if chosen is not None and 1 / 1.3 < problem.lam / chosen < 1.3:
                     lam = problem.lam

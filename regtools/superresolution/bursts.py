@@ -30,7 +30,7 @@ def super_resolve(
     weights: torch.Tensor | None = None,
     psf: float = 0.0,
     exposure: str | None = "gain",
-    robust: str | None = "huber",
+    robust: str | None = None,
     w0: torch.Tensor | None = None,
     max_rounds: int = 5,
     callback: Callable[[Any], object] | None = None,
@@ -64,9 +64,10 @@ def super_resolve(
         Standard deviation of a Gaussian blur, in pixels of a frame.
     exposure : {"gain", "gain and offset", None}
         How the brightness of frames may differ from that of frame 0.
-    robust : {"huber", None}
-        Whether pixels that are far off count less than their square. A frame that frame 0 does not
-        explain is left out in any case.
+    robust : {None, "huber"}
+        "huber" for frames with pixels that are off, as hot ones are: what is far off counts less
+        than its square, and specks do not count. Without such pixels it costs accuracy at edges. A
+        frame that frame 0 does not explain is left out in any case.
     w0 : torch.Tensor, optional
         Maps to start from, parameters of `frames_transform`, shape ``(q * p,)``; by default from
         `register_frames`.

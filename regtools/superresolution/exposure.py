@@ -13,7 +13,7 @@ from ..registration import AffineSubset, filled
 
 EXPOSURES = (None, "gain", "gain and offset")
 HUBER, REJECT = 3.0, 10.0
-"""From so many standard deviations on a pixel counts less, and from so many on not at all."""
+"""From so many standard deviations on a pixel counts less, and a speck not at all."""
 SPECKLE = 6.0
 """So many standard deviations from the median around it, a pixel is not used to register."""
 FOREIGN = 0.5
@@ -100,13 +100,13 @@ def foreign(shares: list[float]) -> list[int]:
     return [k for k, share in enumerate(shares) if share < FOREIGN * middle]
 
 
-def huber_weights(residual: torch.Tensor, used: torch.Tensor) -> torch.Tensor:
+def huber_weights(residual: torch.Tensor, used: torch.Tensor, specks: torch.Tensor) -> torch.Tensor:
     """Return by what each pixel is multiplied so that its square counts as Huber's function.
 
-    What is far off does not count at all, until another round brings it closer. The spread is
-    estimated from the median of those `used`, so that a few cannot set it.
+    Of `specks`, which stand out in their own frame, those far off do not count at all. The spread
+    is estimated from the median of the pixels `used`, so that a few cannot set it.
     """
     size = residual.abs()
     spread = 1.4826 * size[used].median()
     weights = (HUBER * spread / size.clamp(min=1e-300)).clamp(max=1).sqrt()
-    return torch.where(size > REJECT * spread, 0, weights)
+    return torch.where(specks & (size > REJECT * spread), 0, weights)

@@ -69,8 +69,8 @@ def register_frames(
 ) -> FramesResult:
     """Return a starting guess for w: register every frame to frame 0, over scales.
 
-    Both images are blurred, and each scale starts where the one before has ended. With "overlap", a
-    frame that fits badly is tried again from a weaker blur.
+    Both images are blurred, and each scale starts where the one before has ended. A frame that
+    fits badly is tried again from a weaker blur.
 
     Parameters
     ----------
@@ -161,8 +161,9 @@ def _best_path(pair, thetas, w0):
     """
     best = predictor_corrector(pair, thetas, w0)
     if pair.overlap is None:
-        return best
-    nothing = float(pair.overlap.variance) * pair.domain.cell_volume * len(pair.points)
+        nothing = float(pair.reference.data.square().sum()) * pair.domain.cell_volume
+    else:
+        nothing = pair.overlap.variance * pair.domain.cell_volume * len(pair.points)
     for k in range(1, len(thetas)):
         if best.loss < POOR * nothing or best.status is Status.STOPPED:
             break
