@@ -204,7 +204,8 @@ def test_the_answer_does_not_depend_on_the_unit_of_length_or_the_origin():
         box = Domain(tuple(bounds), domain.m)
         images = [SplineImage(data, box) for data in (template, reference)]
         task = RegistrationProblem(*images, Affine(2), surround="overlap")
-        path = predictor_corrector(task, THETAS, task.identity())
+        # Far from the origin the points, and with them the gradient, have fewer digits.
+        path = predictor_corrector(task, THETAS, task.identity(), gtol=1e-4)
         assert path.success
         ends.append((task.transform(path.w, box.cell_centers()) - torch.tensor(corner)) / unit)
     for other in ends[1:]:

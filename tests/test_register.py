@@ -463,3 +463,25 @@ def test_names_combine():
     for start in itertools.islice(itertools.permutations(names, 2), 3):
         found = register(DARK, OTHER, domain=BOX, start=start, thetas=[1.0])
         assert {one.name.split()[0] for one in found.starts} == set(start)
+
+
+def test_pixels_that_are_nan_are_not_known():
+    """The same as a mask that is 0 there; a mask of one's own stays."""
+    A, b = turn(8, shift=(1.0, -0.5))
+    pair = scene(A, b)
+    holes = [pair[0].clone(), pair[1].clone()]
+    holes[0][5:15, 8:20] = torch.nan
+    holes[1][30:34, :] = torch.nan
+    found = register(*holes, domain=BOX, thetas=SHORT)
+    assert found.success and found.surround == "overlap" and off(found.w, A, b) < 0.1
+    masks = [(~torch.isnan(one)).to(one) for one in holes]
+    filled = [one.nan_to_num(77.0) for one in holes]
+    options = dict(zip(("template_mask", "reference_mask"), masks, strict=True))
+    again = register(*filled, domain=BOX, thetas=SHORT, **options)
+    assert off(again.w, A, b) < 0.1
+    half = {"template_mask": 0.5 * torch.ones_like(pair[0])}
+    assert off(register(*holes, domain=BOX, thetas=SHORT, **half).w, A, b) < 0.1
+    with pytest.raises(ValueError, match="template_mask must have the shape"):
+        register(*holes, domain=BOX, template_mask=torch.ones(3, 3, dtype=torch.float64))
+    with pytest.raises(ValueError, match="template must hold numbers"):
+        register(torch.full(BOX.m, torch.nan, dtype=torch.float64), pair[1], domain=BOX)

@@ -119,7 +119,8 @@ def register(
     Parameters
     ----------
     template, reference : torch.Tensor or SplineImage
-        The pair, of one shape, dtype and device; grey values in any unit.
+        The pair, of one shape, dtype and device; grey values in any unit. A pixel of a tensor may
+        be NaN: it is not known, as with a mask that is 0 there.
     domain : Domain, optional
         The box of two tensors. Without it cells have the width one.
     transform : Affine, optional
@@ -162,6 +163,8 @@ def register(
     ----------
     Paper, section 3, for one start. Chapter 3.
     """
+    template, template_mask = _without_nan(template, template_mask, "template")
+    reference, reference_mask = _without_nan(reference, reference_mask, "reference")
     moving, fixed = _images(template, reference, domain)
     transform = Affine(moving.domain.dim) if transform is None else transform
     if not isinstance(transform, Affine):
@@ -212,6 +215,24 @@ def default_thetas(domain: Domain) -> list[float]:
     first = max(1.0, 1000 * (min(domain.m) / 64) ** 4)
     n = 1 + math.ceil(2 * math.log10(first / 0.01))
     return np.geomspace(first, 0.01, n).tolist()
+
+
+def _without_nan(picture, mask, name):
+    """Zero where a tensor is NaN, and a mask that is zero there too."""
+    if not (torch.is_tensor(picture) and picture.is_floating_point()):
+        return picture, mask
+    known = ~torch.isnan(picture)
+    if known.all():
+        return picture, mask
+    if not known.any():
+        raise ValueError(f"{name} must hold numbers; every pixel is NaN")
+    filled = torch.where(known, picture, 0)
+    if mask is None:
+        return filled, known.to(picture)
+    fits = torch.is_tensor(mask) and mask.shape == picture.shape
+    return filled, torch.where(
+        known, mask, 0
+    ) if fits else mask  # else the problem says what is wrong
 
 
 def _images(template, reference, domain):

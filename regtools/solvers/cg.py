@@ -311,9 +311,11 @@ def _result(x, squares, limit, n_iter, active, broken, exactly):
         status = Status.CONVERGED
     else:
         status = Status.DONE if exactly else Status.MAX_ITERATIONS
-    worst = int((rr - limit).argmax())
-    norms = torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt().tolist()
-    test = f"|residual| = {norms[-1]:.3e}, tolerance {float(limit[worst].sqrt()):.3e}"
+    with tracing.outside_transforms():  # numbers by now; older versions of torch wrap them again
+        worst = int((rr - limit).argmax())
+        norms = torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt().tolist()
+        tolerance = float(limit[worst].sqrt())
+    test = f"|residual| = {norms[-1]:.3e}, tolerance {tolerance:.3e}"
     return CGResult(
         success=status in (Status.CONVERGED, Status.DONE),
         status=status,
@@ -322,5 +324,5 @@ def _result(x, squares, limit, n_iter, active, broken, exactly):
         history=tuple(norms),
         x=x,
         residual_norm=norms[-1],
-        tolerance=float(limit[worst].sqrt()),
+        tolerance=tolerance,
     )
