@@ -71,10 +71,23 @@ def test_from_affine_drops_what_stretches(domain):
     A = affine[: dim**2].reshape(dim, dim) @ U
     found = transform.from_affine(torch.cat([A.flatten(), affine[dim**2 :]]))
     torch.testing.assert_close(found[: transform.n_turns], w[: transform.n_turns])
-    assert torch.linalg.det(transform.affine(found)[: dim**2].reshape(dim, dim)) > 0
-    flipped = torch.cat([-A.flatten(), affine[dim**2 :]])
-    back = transform.affine(transform.from_affine(flipped))[: dim**2].reshape(dim, dim)
-    assert float(torch.linalg.det(back)) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("domain", [PLANE, SPACE], ids=["2D", "3D"])
+def test_from_affine_takes_the_closest_turn_of_a_mirrored_map_too(domain):
+    """No random turn is closer, that is, has a larger trace(RᵀA)."""
+    transform, dim = Rigid(domain), domain.dim
+    A = np.random.default_rng(3).normal(size=(dim, dim))
+    A = A if np.linalg.det(A) < 0 else A[::-1].copy()
+    affine = torch.from_numpy(np.concatenate([A.ravel(), np.zeros(dim)]))
+    R = transform.affine(transform.from_affine(affine))[: dim**2].reshape(dim, dim).numpy()
+    assert np.linalg.det(R) == pytest.approx(1)
+    if dim == 2:
+        others = Rotation.from_euler("z", np.linspace(0, 360, 2000)[:, None], degrees=True)
+    else:
+        others = Rotation.random(5000, rng=1)
+    others = others.as_matrix()[:, :dim, :dim]
+    assert np.trace(R.T @ A) > np.einsum("kij,ij->k", others, A).max() - 1e-6
 
 
 @each_map

@@ -128,10 +128,8 @@ def filled(image: SplineImage, mask: torch.Tensor | None) -> SplineImage:
 
 def out_of_sight(problem, point) -> str:
     """Say what is wrong where the template has left the reference; empty if it has not."""
-    overlap = problem.overlap
-    v = overlap.visibility(problem.transform(point.w, problem.points))
-    share = float(v.square().sum() / overlap.seen.square().sum())
-    alone = problem.domain.cell_volume * len(v) * overlap.variance
+    share = problem.covered(point.w)
+    alone = problem.domain.cell_volume * len(problem.points) * problem.overlap.variance
     if share >= LEAST and point.loss < alone:
         return ""
     return (

@@ -197,6 +197,13 @@ class RegistrationProblem:
                 kept = self._kept = theta, self.reference(self.points, theta)
         return kept[1]
 
+    def covered(self, w: torch.Tensor) -> float:
+        """Return which part of the reference the template covers; 1 where it is zero outside."""
+        if self.overlap is None:
+            return 1.0
+        v = self.overlap.visibility(self.transform(w, self.points))
+        return float(v.square().sum() / self.overlap.seen.square().sum())
+
     def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return J(w; theta), a number."""
         loss = self.residual(w, theta).square().sum()

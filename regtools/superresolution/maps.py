@@ -23,8 +23,10 @@ from .frames import check_frames, check_weights
 
 DARK = 0.08
 """What counts as black at a border: below this part of a bright grey value."""
-POOR = 0.2
+POOR = 0.05
 """A loss above this part of that with nothing in sight is worth another try."""
+COVERED = 0.5
+"""So is a result that has less than this part of the frame in common with frame 0."""
 MORE = 0.1
 """How much more of the borders of the moved frames is black where they have left the picture."""
 
@@ -159,17 +161,20 @@ def _best_path(pair, thetas, w0):
 
     A strong blur leaves little of a texture, and a frame may drift off before it is seen again.
     """
-    best = predictor_corrector(pair, thetas, w0)
     if pair.overlap is None:
         nothing = float(pair.reference.data.square().sum()) * pair.domain.cell_volume
     else:
         nothing = pair.overlap.variance * pair.domain.cell_volume * len(pair.points)
+
+    def poor(path):
+        """Whether little is in common, and how far it is apart: a small overlap fits easily."""
+        return pair.covered(path.w) < COVERED, path.loss / nothing
+
+    best = predictor_corrector(pair, thetas, w0)
     for k in range(1, len(thetas)):
-        if best.loss < POOR * nothing or best.status is Status.STOPPED:
+        if poor(best) < (False, POOR) or best.status is Status.STOPPED:
             break
-        later = predictor_corrector(pair, thetas[k:], w0)
-        if later.loss < best.loss:
-            best = later
+        best = min(best, predictor_corrector(pair, thetas[k:], w0), key=poor)
     return best
 
 
