@@ -209,6 +209,34 @@ def test_unit_of_length_and_origin_do_not_matter():
     assert float((found.image - near.image).norm() / near.image.norm()) < 1e-3
 
 
+def test_float32():
+    found = solved(burst().float())
+    assert found.success and found.image.dtype == found.w.dtype == torch.float32
+    assert error(found.image) < 0.3 * error(enlarged(burst()[0].numpy()))
+
+
+def test_volumes():
+    """Three blobs by a formula, three frames that shift."""
+
+    def grey(y):
+        centres, heights = [(6, 6, 4), (3, 8, 5), (8, 3, 3)], (0.3, 0.3, -0.3)
+        return 1 + sum(
+            height * np.exp(-((y - centre) ** 2).sum(-1) / 8)
+            for centre, height in zip(np.array(centres), heights, strict=True)
+        )
+
+    m = (12, 12, 8)
+    x = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in m), indexing="ij"), -1)
+    shifts = np.array([[0, 0, 0], [0.7, -0.6, 0.4], [-0.9, 0.5, 1.1]])
+    frames = [grey(x + s).reshape(6, 2, 6, 2, 4, 2).mean((1, 3, 5)) for s in shifts]
+    box = Domain((0, 12, 0, 12, 0, 8), m)
+    found = super_resolve(
+        torch.from_numpy(np.stack(frames)), 2, domain=box, frames_transform="translation", lam=0.1
+    )
+    assert found.success and found.image.shape == m
+    np.testing.assert_allclose(found.w[:, -3:].numpy(), shifts[1:], atol=0.05)
+
+
 def test_rounds_end_and_say_why(clean):
     assert clean.n_iter == len(clean.history) and "converged after" in clean.message
     short = solved(burst(), max_rounds=1)

@@ -52,7 +52,7 @@ def evened(frames: torch.Tensor, weights: torch.Tensor | None, surround: str) ->
         mean = (used * frames).flatten(1).sum(1) / count
         frames = frames - mean.reshape(shape)
     spread = ((used * frames.square()).flatten(1).sum(1) / count).sqrt()
-    return frames / spread.clamp(min=1e-300).reshape(shape)
+    return frames / spread.clamp(min=torch.finfo(frames.dtype).tiny).reshape(shape)
 
 
 def despeckled(frames: torch.Tensor) -> torch.Tensor:
@@ -71,7 +71,7 @@ def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.T
     A frame without weight, or one to which nothing can be fitted, gets 1 and 0.
     """
     p, d, u = (part.flatten(1) for part in (predicted, frames, weights.square()))
-    total = u.sum(1, keepdim=True).clamp(min=1e-300)
+    total = u.sum(1, keepdim=True).clamp(min=torch.finfo(frames.dtype).tiny)
     means = [(u * part).sum(1, keepdim=True) / total for part in (p, d)]
     if kind != "gain and offset":
         means = [torch.zeros_like(mean) for mean in means]
@@ -108,5 +108,5 @@ def huber_weights(residual: torch.Tensor, used: torch.Tensor, specks: torch.Tens
     """
     size = residual.abs()
     spread = 1.4826 * size[used].median()
-    weights = (HUBER * spread / size.clamp(min=1e-300)).clamp(max=1).sqrt()
+    weights = (HUBER * spread / size.clamp(min=torch.finfo(size.dtype).tiny)).clamp(max=1).sqrt()
     return torch.where(specks & (size > REJECT * spread), 0, weights)
