@@ -219,17 +219,17 @@ def test_volumes():
     """Three blobs by a formula, three frames that shift."""
 
     def grey(y):
-        centres, heights = [(6, 6, 4), (3, 8, 5), (8, 3, 3)], (0.3, 0.3, -0.3)
+        centres, heights = [(8, 8, 6), (4, 10, 8), (12, 5, 5)], (0.3, 0.3, -0.3)
         return 1 + sum(
-            height * np.exp(-((y - centre) ** 2).sum(-1) / 8)
+            height * np.exp(-((y - centre) ** 2).sum(-1) / 14)
             for centre, height in zip(np.array(centres), heights, strict=True)
         )
 
-    m = (12, 12, 8)
+    m = (16, 16, 12)
     x = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in m), indexing="ij"), -1)
     shifts = np.array([[0, 0, 0], [0.7, -0.6, 0.4], [-0.9, 0.5, 1.1]])
-    frames = [grey(x + s).reshape(6, 2, 6, 2, 4, 2).mean((1, 3, 5)) for s in shifts]
-    box = Domain((0, 12, 0, 12, 0, 8), m)
+    frames = [grey(x + s).reshape(8, 2, 8, 2, 6, 2).mean((1, 3, 5)) for s in shifts]
+    box = Domain((0, 16, 0, 16, 0, 12), m)
     found = super_resolve(
         torch.from_numpy(np.stack(frames)), 2, domain=box, frames_transform="translation", lam=0.1
     )

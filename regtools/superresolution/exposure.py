@@ -96,7 +96,7 @@ def explained(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.Tens
 
 def foreign(shares: list[float]) -> list[int]:
     """Return which entries are much below the median."""
-    middle = sorted(shares)[len(shares) // 2]
+    middle = float(np.median(shares))
     return [k for k, share in enumerate(shares) if share < FOREIGN * middle]
 
 
