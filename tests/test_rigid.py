@@ -85,7 +85,7 @@ def test_from_affine_takes_the_closest_turn_of_a_mirrored_map_too(domain):
     if dim == 2:
         others = Rotation.from_euler("z", np.linspace(0, 360, 2000)[:, None], degrees=True)
     else:
-        others = Rotation.random(5000, rng=1)
+        others = Rotation.from_rotvec(np.random.default_rng(1).normal(0, 2, (5000, 3)))
     others = others.as_matrix()[:, :dim, :dim]
     assert np.trace(R.T @ A) > np.einsum("kij,ij->k", others, A).max() - 1e-6
 
