@@ -253,7 +253,7 @@ def test_interrupted_after_a_round():
             raise KeyboardInterrupt
 
     found = solved(burst(), lam=0.1, callback=interrupt)
-    assert found.status is Status.STOPPED and not found.success and found.n_iter == 1
+    assert found.status is Status.STOPPED and not found.success and found.n_iter == 2
     assert error(found.image) < 1
 
 
@@ -290,6 +290,7 @@ def test_what_is_given_is_taken(clean):
         ({"w0": torch.zeros(3, dtype=torch.float64)}, "w0 must have shape"),
         ({"weights": torch.ones(2, 2, dtype=torch.float64)}, "weights must have the shape"),
         ({"weights": 2 * torch.ones(5, 12, 12, dtype=torch.float64)}, "weights must lie"),
+        ({"weights": (burst() > 0).double().index_fill(0, torch.tensor(3), 0)}, "zero all over"),
         ({"domain": Domain((0, 1, 0, 1, 0, 1), (4, 4, 4))}, "domain must have 2 axes"),
         ({"max_rounds": 0}, "max_rounds must be"),
     ],

@@ -199,6 +199,9 @@ class Rounds:
         for k in range(max_rounds):
             try:
                 problem, result = self.round(lam, chosen, huber)
+                history.append(result)
+                gap = self.moved(result.w)
+                self.w[[j - 1 for j in self.used[1:]]] = result.w.reshape(len(self.used) - 1, -1)
                 if callback is not None:
                     callback(result)
             except KeyboardInterrupt:
@@ -206,9 +209,6 @@ class Rounds:
                     raise
                 status = Status.STOPPED
                 break
-            history.append(result)
-            gap = self.moved(result.w)
-            self.w[[j - 1 for j in self.used[1:]]] = result.w.reshape(len(self.used) - 1, -1)
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
                 break

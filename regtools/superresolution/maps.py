@@ -125,6 +125,11 @@ def register_frames(
             f"frames must not be constant, as nothing tells where they belong; got {constant}. "
             "Leave these out, or give their maps yourself"
         )
+    unseen = [] if weights is None else [j for j, one in enumerate(weights) if one.max() == 0]
+    if unseen:
+        raise ValueError(
+            f"weights must not be zero all over a frame; those of {unseen} are. Leave these out"
+        )
     if surround == "auto":
         surround = surround_of(frames) if weights is None else "overlap"
     domain = Domain(domain.omega, tuple(frames.shape[1:]))
