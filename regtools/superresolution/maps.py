@@ -114,6 +114,11 @@ def register_frames(
     """
     checks.check_domain(domain)
     weights = check_weights(weights, frames)
+    unseen = [] if weights is None else [j for j, one in enumerate(weights) if one.max() == 0]
+    if unseen:
+        raise ValueError(
+            f"weights must not be zero all over a frame; those of {unseen} are. Leave these out"
+        )
     frames = check_frames(frames, domain.dim, weights=weights)
     if min(frames.shape[1:]) < 4:
         raise ValueError(
@@ -124,11 +129,6 @@ def register_frames(
         raise ValueError(
             f"frames must not be constant, as nothing tells where they belong; got {constant}. "
             "Leave these out, or give their maps yourself"
-        )
-    unseen = [] if weights is None else [j for j, one in enumerate(weights) if one.max() == 0]
-    if unseen:
-        raise ValueError(
-            f"weights must not be zero all over a frame; those of {unseen} are. Leave these out"
         )
     if surround == "auto":
         surround = surround_of(frames) if weights is None else "overlap"
