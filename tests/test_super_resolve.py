@@ -3,6 +3,8 @@
 The frames are made without the package: a picture given by a formula, sampled finely, averaged.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -10,7 +12,7 @@ import torch
 
 import dense_frames
 from dense_frames import small_problem, start
-from regtools import choose_lam, register_frames, super_resolve, varpro
+from regtools import choose_lam, predictor_corrector, register_frames, super_resolve, varpro
 from regtools.images import Domain
 from regtools.solvers import Status
 from regtools.superresolution import SuperResolutionProblem
@@ -315,6 +317,22 @@ def test_a_frame_that_a_strong_blur_loses_is_tried_again():
     found = register_frames(frames, BOX, thetas=[1e6, 10.0, 1.0, 0.1])
     assert off(lost.reshape(-1, 6)).max() > 3
     assert found.success and off(found.w.reshape(-1, 6)).max() < 0.3
+
+
+def test_interrupted_in_a_second_try(monkeypatch):
+    """Ctrl-C there ends the whole run, as in the first."""
+    calls = []
+
+    def stopped(problem, thetas, w0):
+        calls.append(thetas)
+        path = predictor_corrector(problem, [1e6], w0)
+        if len(calls) == 2:
+            path = replace(path, success=False, status=Status.STOPPED)
+        return path
+
+    monkeypatch.setattr("regtools.superresolution.maps.predictor_corrector", stopped)
+    found = register_frames(burst(), BOX, thetas=[1e6, 1.0])
+    assert len(calls) == 2 and found.status is Status.STOPPED and not found.success
 
 
 def test_covered_pixels_see_the_canvas_alone():

@@ -1,5 +1,6 @@
 """Checks of what a user hands to an image; each error names argument, given and allowed."""
 
+import importlib
 import math
 from numbers import Integral
 
@@ -90,6 +91,22 @@ def check_whole(name, value, also=""):
     """Raise unless `value` is a whole number from 1; `also` names what else is allowed."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
         raise ValueError(f"{name} must be a whole number from 1{also}; got {value!r}")
+
+
+def check_choice(name, value, allowed):
+    """Raise unless `value` is one of those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {list(allowed)}; got {value!r}")
+
+
+def imported(module, need):
+    """Return a module of the extra "data", or say that `need` asks for it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f'{need.format(module)}; install it with pip install "regtools[data]"'
+        ) from error
 
 
 def check_n_iter(name, n_iter):

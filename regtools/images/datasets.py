@@ -9,7 +9,6 @@ becomes ``picture[::-1].T``.  The paper's pair keeps the paper's orientation, se
 from __future__ import annotations
 
 import hashlib
-import importlib
 import operator
 import os
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 from . import _phantom
+from ._checks import imported
 from ._short import ShortRepr
 from .domain import Domain
 
@@ -261,19 +261,12 @@ def _load_phantom(m):
     )
 
 
-def _imported(name):
-    """Import what only some data need."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f'load needs {name} for this name; install it with pip install "regtools[data]"'
-        ) from error
+NEED = "load needs {} for this name"
 
 
 def _load_real(name, m):
     color, skimage_data, transform = (
-        _imported(f"skimage.{name}") for name in ("color", "data", "transform")
+        imported(f"skimage.{name}", NEED) for name in ("color", "data", "transform")
     )
     function, (width, height), default_m, credit, licence = _REAL[name]
     m = m or default_m
@@ -293,7 +286,7 @@ def _load_real(name, m):
 
 
 def _load_hands(m):
-    pillow, data = _imported("PIL.Image"), {}
+    pillow, data = imported("PIL.Image", NEED), {}
     for file in _HANDS_SHA256:
         with pillow.open(_hands_path(file)) as picture:
             data[file] = np.asarray(picture.resize(m)).T  # Pillow takes (width, height)
@@ -332,7 +325,7 @@ def _hands_path(file):
 
 
 def _download(file, expected):
-    pooch = _imported("pooch")
+    pooch = imported("pooch", NEED)
     try:
         return pooch.retrieve(
             _HANDS_URL + file, f"sha256:{expected}", fname=file, path=pooch.os_cache("regtools")

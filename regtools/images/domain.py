@@ -82,6 +82,12 @@ class Domain:
         omega = [bound for low, high, h in sides for bound in (low - cells * h, high + cells * h)]
         return Domain(tuple(omega), tuple(m + 2 * cells for m in self.m))
 
+    def contains(self, points: torch.Tensor, cells: float = 0.0) -> torch.Tensor:
+        """Return which of the points ``(..., dim)`` lie in the box, `cells` from its border."""
+        rim = cells * points.new_tensor(self.h)
+        lower, upper = points.new_tensor(self.lower) + rim, points.new_tensor(self.upper) - rim
+        return ((points >= lower) & (points <= upper)).all(-1)
+
     def cell_centers(
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> torch.Tensor:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from . import _tracing
 from ._bases import EXTENSIONS
-from ._checks import check_data, check_order, check_points, check_theta
+from ._checks import check_choice, check_data, check_order, check_points, check_theta
 from ._taylor import local_taylor
 from .domain import Domain
 
@@ -75,8 +75,7 @@ class SplineImage:
 
     def __init__(self, data: torch.Tensor, domain: Domain, extension: str = "zero") -> None:
         check_data(data, domain)
-        if extension not in EXTENSIONS:
-            raise ValueError(f"extension must be one of {list(EXTENSIONS)}; got {extension!r}")
+        check_choice("extension", extension, EXTENSIONS)
         self.extension = extension
         with _tracing.outside_transforms(data):
             self.data = self._spectrum = data.clone()

@@ -129,7 +129,7 @@ def filled(image: SplineImage, mask: torch.Tensor | None) -> SplineImage:
 def out_of_sight(problem, point) -> str:
     """Say what is wrong where the template has left the reference; empty if it has not."""
     share = problem.covered(point.w)
-    alone = problem.domain.cell_volume * len(problem.points) * problem.overlap.variance
+    alone = problem.loss_out_of_sight(0.0)
     if share >= LEAST and point.loss < alone:
         return ""
     return (

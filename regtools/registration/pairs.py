@@ -261,8 +261,7 @@ def _images(template, reference, domain):
 
 def _surround(surround, images, masked):
     """The word that `RegistrationProblem` takes."""
-    if surround not in ("auto", *SURROUNDS):
-        raise ValueError(f"surround must be one of {['auto', *SURROUNDS]}; got {surround!r}")
+    checks.check_choice("surround", surround, ("auto", *SURROUNDS))
     if surround != "auto":
         return surround
     return "overlap" if masked else choose_surround(*(image.data for image in images))

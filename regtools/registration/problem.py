@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 
-from ..images import Pair, SplineImage, tracing
+from ..images import Pair, SplineImage, checks, tracing
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -122,8 +122,7 @@ class RegistrationProblem:
             raise ValueError(f"lam must be finite and at least 0; got {lam}")
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
-        if surround not in SURROUNDS:
-            raise ValueError(f"surround must be one of {list(SURROUNDS)}; got {surround!r}")
+        checks.check_choice("surround", surround, SURROUNDS)
         self.surround, self.overlap, self.scaling = surround, None, None
         if surround == "overlap":
             self.overlap = Overlap(template, reference, template_mask, reference_mask)
@@ -203,6 +202,12 @@ class RegistrationProblem:
             return 1.0
         v = self.overlap.visibility(self.transform(w, self.points))
         return float(v.square().sum() / self.overlap.seen.square().sum())
+
+    def loss_out_of_sight(self, theta: float) -> float:
+        """Return the loss with nothing of the template in sight."""
+        if self.overlap is not None:
+            return self.domain.cell_volume * len(self.points) * self.overlap.variance
+        return self.domain.cell_volume * float(self.reference_values(theta).square().sum())
 
     def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return J(w; theta), a number."""

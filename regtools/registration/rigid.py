@@ -39,12 +39,6 @@ class Translation(AffineSubset):
         """Return b: the shift of the coordinate origin, right where A = I."""
         return affine[self.dim**2 :].clone()
 
-    def identity(
-        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
-    ) -> torch.Tensor:
-        """Return zeros, shape ``(dim,)``."""
-        return torch.zeros(self.dim, dtype=dtype, device=device)
-
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z is a cell."""
         return torch.diag(torch.tensor(domain.h, dtype=torch.float64))
@@ -99,12 +93,6 @@ class Rigid(AffineSubset):
         R = (U * flip) @ Vh
         centre = affine.new_tensor(self.centre)
         return torch.cat([_turn(R), A @ centre + affine[self.dim**2 :] - centre])
-
-    def identity(
-        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
-    ) -> torch.Tensor:
-        """Return zeros, shape ``(n_params,)``."""
-        return torch.zeros(self.n_params, dtype=dtype, device=device)
 
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z moves a corner of the box by about a cell."""

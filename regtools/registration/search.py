@@ -118,9 +118,8 @@ def _checked(item, problem):
 
 def covered(problem, w) -> torch.Tensor:
     """Return where the moved points lie in the box, shape ``domain.m``."""
-    y, domain = problem.transform(w, problem.points), problem.domain
-    inside = (y >= y.new_tensor(domain.lower)) & (y <= y.new_tensor(domain.upper))
-    return inside.all(dim=1).reshape(domain.m)
+    domain = problem.domain
+    return domain.contains(problem.transform(w, problem.points)).reshape(domain.m)
 
 
 class Search:
@@ -228,8 +227,7 @@ class Search:
 
     def _off(self, loss):
         """Whether a template that is black outside has left what the reference shows."""
-        still = self.problem.reference_values(self.thetas[-1]).square().sum()
-        return loss > NOTHING * self.problem.domain.cell_volume * float(still)
+        return loss > NOTHING * self.problem.loss_out_of_sight(self.thetas[-1])
 
     def _attempt(self, name, w0, result, theta, loss):
         d = self.problem.domain.dim

@@ -7,14 +7,13 @@ moments of both images, turns about the centre, and a map that matches features.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import math
 import warnings
 
 import torch
 
-from ..images import Domain
+from ..images import Domain, checks
 from .problem import RegistrationProblem
 from .surround import border, grey_range
 
@@ -143,7 +142,8 @@ def feature_starts(problem: RegistrationProblem) -> torch.Tensor:
     if domain.dim != 2:
         raise NoStartError(f'"features" are found in images of 2 axes only; got {domain.dim}')
     feature, measure, transform = (
-        _imported(f"skimage.{name}") for name in ("feature", "measure", "transform")
+        checks.imported(f"skimage.{name}", 'start="features" needs {}')
+        for name in ("feature", "measure", "transform")
     )
     low, high = grey_range(*(image.data for image in images))
     found = []
@@ -228,13 +228,3 @@ def _turns_of_a_cube():
             if torch.linalg.det(A) > 0:
                 turns.append(A.tolist())
     return turns
-
-
-def _imported(name):
-    """Import what only features need."""
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f'start="features" needs {name}; install it with pip install "regtools[data]"'
-        ) from error

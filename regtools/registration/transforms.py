@@ -90,8 +90,8 @@ class Transform(abc.ABC):
 class AffineSubset(Transform):
     """Maps that are affine, with parameters of their own.
 
-    A subclass defines `affine`, which everything else here comes from, and `from_affine`.
-    `SuperResolutionProblem` takes such maps.
+    A subclass defines `affine`, which everything else here comes from, and `from_affine`; zeros
+    are the identity unless it says otherwise. `SuperResolutionProblem` takes such maps.
 
     References
     ----------
@@ -105,6 +105,12 @@ class AffineSubset(Transform):
     @abc.abstractmethod
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
         """Return the parameters of a map of this kind that is close to an affine one."""
+
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return zeros, shape ``(n_params,)``."""
+        return torch.zeros(self.n_params, dtype=dtype, device=device)
 
     def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Map points `x` of shape ``(n, dim)``; returns the same shape."""

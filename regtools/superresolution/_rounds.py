@@ -65,13 +65,13 @@ class Rounds:
             raise ValueError(f"domain must have {len(m)} axes, as the frames; got {domain.dim}")
         self.frame_domain = Domain(domain.omega, m)
         self.domain = Domain(domain.omega, tuple(n * factor for n in m))
-        _check_choice("frames_transform", frames_transform, list(TRANSFORMS))
-        _check_choice("exposure", exposure, list(EXPOSURES))
-        _check_choice("robust", robust, ["huber", None])
-        _check_choice("surround", surround, ["auto", "zero", "overlap"])
+        checks.check_choice("frames_transform", frames_transform, list(TRANSFORMS))
+        checks.check_choice("exposure", exposure, list(EXPOSURES))
+        checks.check_choice("robust", robust, ["huber", None])
+        checks.check_choice("surround", surround, ["auto", "zero", "overlap"])
         for name, value in [("lam", lam), ("margin", margin)]:
             if isinstance(value, str):
-                _check_choice(name, value, ["auto"])
+                checks.check_choice(name, value, ["auto"])
         self.transform = TRANSFORMS[frames_transform](self.domain)
         self.factor, self.surround = factor, surround
         self.lam, self.noise, self.margin = None if lam == "auto" else lam, noise, margin
@@ -81,7 +81,7 @@ class Rounds:
         """Find maps to start from, brightness, and the frames to use."""
         self.registration = None
         if self.surround == "auto":
-            self.surround = surround_of(self.frames) if self.weights is None else "overlap"
+            self.surround = surround_of(self.frames, self.weights)
         plain = despeckled(self.frames) if self.robust else self.frames
         specks = plain != self.frames
         if w0 is None:
@@ -131,10 +131,10 @@ class Rounds:
         Without a `lam` one is chosen, `near` the last one.
         """
         used, w = self.used, self.w[[j - 1 for j in self.used[1:]]].flatten()
-        shape = -1, *[1] * self.domain.dim
-        data = (self.frames[used] - self.offset[used].reshape(shape)) / self.gain[used].reshape(
-            shape
+        gain, offset = (
+            one[used].reshape(-1, *[1] * self.domain.dim) for one in (self.gain, self.offset)
         )
+        data = (self.frames[used] - offset) / gain
         weights = torch.ones_like(data) if self.weights is None else self.weights[used]
         problem = SuperResolutionProblem(
             data,
@@ -212,9 +212,9 @@ class Rounds:
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
                 break
-            change = self.adapt(problem, result)
+            residual = self.residual(problem, result)
+            change = self.adapt(problem, residual)
             if self.robust:
-                residual = self.misfits(problem, result)
                 huber = huber_weights(residual, self.known > 0, self.specks)
             if lam is None:
                 if chosen is not None and 1 / 1.3 < problem.lam / chosen < 1.3:
@@ -225,18 +225,18 @@ class Rounds:
                 break
         return self.result(problem, history, status, gap)
 
-    def misfits(self, problem, result):
+    def residual(self, problem, result):
         """The data rows without weights, in the shape of the frames that are used."""
         plain = problem.replaced(weights=None)
         rows = plain.residual(result.w, result.image, "data") / plain.data_weight
         return rows.reshape(plain.frames.shape)
 
-    def adapt(self, problem, result):
+    def adapt(self, problem, residual):
         """Fit the brightness again; return by how much a gain has changed."""
         if self.exposure is None:
             return 0.0
         used = self.used
-        predicted = problem.frames + self.misfits(problem, result)
+        predicted = problem.frames + residual
         weights = self.known * (problem.weights > 0)
         gain, offset = fit_exposure(predicted, self.frames[used], weights, self.exposure)
         # Frame 0 is the measure of all others.
@@ -283,11 +283,6 @@ class Rounds:
             problem=problem,
             registration=self.registration,
         )
-
-
-def _check_choice(name, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {allowed}; got {value!r}")
 
 
 def _constant(frames):

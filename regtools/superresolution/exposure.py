@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import scipy.ndimage
 import torch
@@ -30,9 +28,8 @@ def seen_by_frame_0(
     """Return frame 0 moved by each map of `w`, and where it is known, ``(q, *m)`` each."""
     first = filled(SplineImage(frame, domain), mask)
     points = domain.cell_centers(frame.dtype, frame.device)
-    lower, upper = points.new_tensor(domain.lower), points.new_tensor(domain.upper)
     moved = [transform(block, points) for block in w]
-    known = torch.stack([((y >= lower) & (y <= upper)).all(1).to(frame.dtype) for y in moved])
+    known = torch.stack([domain.contains(y).to(frame.dtype) for y in moved])
     if mask is not None:
         trust = SplineImage(mask, domain, "mirror")
         known = known * torch.stack([trust(y).clamp(0, 1) for y in moved])
@@ -85,13 +82,14 @@ def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.T
 
 def explained(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.Tensor) -> list[float]:
     """Return which part of the variance of each frame its prediction explains, at most 1."""
-    shares = []
-    for p, d, u in zip(predicted, frames, weights.square(), strict=True):
-        gain, offset = fit_exposure(p[None], d[None], u[None].sqrt(), "gain and offset")
-        left = (u * (gain * p + offset - d).square()).sum()
-        mean = (u * d).sum() / u.sum()
-        shares.append(float(1 - left / (u * (d - mean).square()).sum()))
-    return [share if math.isfinite(share) else 0.0 for share in shares]
+    shape = -1, *[1] * (frames.ndim - 1)
+    gain, offset = fit_exposure(predicted, frames, weights, "gain and offset")
+    u = weights.square().flatten(1)
+    left = (gain.reshape(shape) * predicted + offset.reshape(shape) - frames).flatten(1)
+    mean = (u * frames.flatten(1)).sum(1, keepdim=True) / u.sum(1, keepdim=True)
+    spread = frames.flatten(1) - mean
+    shares = 1 - (u * left.square()).sum(1) / (u * spread.square()).sum(1)
+    return torch.where(torch.isfinite(shares), shares, 0).tolist()
 
 
 def foreign(shares: list[float]) -> list[int]:

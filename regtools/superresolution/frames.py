@@ -126,8 +126,7 @@ ROWS = ("stacked", "data")
 
 def check_rows(rows: str):
     """Raise unless `rows` is "stacked" or "data"."""
-    if rows not in ROWS:
-        raise ValueError(f"rows must be one of {list(ROWS)}; got {rows!r}")
+    checks.check_choice("rows", rows, ROWS)
 
 
 def check_options(margin: int, psf: float, transform: AffineSubset, dim: int):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,7 +131,7 @@ def register_frames(
             "Leave these out, or give their maps yourself"
         )
     if surround == "auto":
-        surround = surround_of(frames) if weights is None else "overlap"
+        surround = surround_of(frames, weights)
     domain = Domain(domain.omega, tuple(frames.shape[1:]))
     first, *others = (SplineImage(frame, domain) for frame in frames)
     masks = [*weights] if weights is not None else [None] * len(frames)
@@ -166,10 +166,7 @@ def _best_path(pair, thetas, w0):
 
     A strong blur leaves little of a texture, and a frame may drift off before it is seen again.
     """
-    if pair.overlap is None:
-        nothing = float(pair.reference.data.square().sum()) * pair.domain.cell_volume
-    else:
-        nothing = pair.overlap.variance * pair.domain.cell_volume * len(pair.points)
+    nothing = pair.loss_out_of_sight(0.0)
 
     def poor(path):
         """Whether little is in common, and how far it is apart: a small overlap fits easily."""
@@ -179,7 +176,10 @@ def _best_path(pair, thetas, w0):
     for k in range(1, len(thetas)):
         if poor(best) < (False, POOR) or best.status is Status.STOPPED:
             break
-        best = min(best, predictor_corrector(pair, thetas[k:], w0), key=poor)
+        later = predictor_corrector(pair, thetas[k:], w0)
+        if later.status is Status.STOPPED:  # Ctrl-C: keep what there is, and say so
+            return replace(best, success=False, status=later.status, message=later.message)
+        best = min(best, later, key=poor)
     return best
 
 
@@ -211,12 +211,16 @@ def _frames_result(paths, surround):
     )
 
 
-def surround_of(frames: torch.Tensor) -> str:
+def surround_of(frames: torch.Tensor, weights: torch.Tensor | None = None) -> str:
     """Say from the borders of frames whether the picture goes on outside: "overlap", or "zero".
+
+    Only "overlap" knows weights.
 
     It is black outside where `choose_surround` says so, or where the borders of the other frames
     are darker than that of frame 0, because they have left the picture.
     """
+    if weights is not None:
+        return "overlap"
     if choose_surround(*frames) == "zero":
         return "zero"
     bright, dim = np.quantile(frames.abs().cpu().numpy(), 0.98), frames.ndim - 1

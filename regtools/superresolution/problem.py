@@ -313,9 +313,7 @@ class SuperResolutionProblem:
     def _inside(self, w, cells):
         """Which points of the moving frames lie on the canvas, so many cells from its border."""
         points = self.moved_points(w.detach()).reshape(self.n_moving, -1, self.domain.dim)
-        rim = cells * points.new_tensor(self.canvas.h)
-        lower, upper = (points.new_tensor(end) for end in (self.canvas.lower, self.canvas.upper))
-        return ((points >= lower + rim) & (points <= upper - rim)).all(2)
+        return self.canvas.contains(points, cells)
 
     def misfit(self, w: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """Return how far each frame is off, ``(q + 1,)``: root mean square in grey values.
