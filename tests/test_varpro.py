@@ -263,7 +263,8 @@ def test_the_final_image_is_exact_though_the_projections_are_not():
 
 @pytest.fixture
 def iterations(monkeypatch):
-    """Counts the products with AᵀA from outside: all but the one with which a start costs."""
+    """Counts the products with AᵀA from outside: all but those with which a start is made, and
+    with which a run to a tolerance ends, to ask for its residual."""
     count = [0]
 
     def counted(solver):
@@ -275,7 +276,9 @@ def iterations(monkeypatch):
             start = args[1] if solver is conjugate_gradient and len(args) > 1 else None
             start = options.get("x0", start)
             count[0] -= start is not None
-            return solver(product, *args, **options)
+            answer = solver(product, *args, **options)
+            count[0] -= "tol" in options and options["tol"] is not None and answer.n_iter > 0
+            return answer
 
         return wrapper
 
@@ -628,7 +631,7 @@ def test_a_step_out_of_the_box_or_to_nowhere_is_refused(monkeypatch, wrong):
     assert result.n_iter == 3 and result.n_evaluations == 4 and next(calls) == 6
     assert all((PROBLEM.overlap(state.w) > 0.5).all() for state in result.history)
     ratios = [b.damping / a.damping for a, b in itertools.pairwise(result.history[1:])]
-    assert all(2 / 3 <= ratio <= 2.001 for ratio in ratios)  # doubled once, then 1/3 to 1
+    assert all(0.666 <= ratio <= 2.001 for ratio in ratios)  # doubled once, then 1/3 to 1
 
 
 def test_black_frames_have_a_black_image():
@@ -670,7 +673,7 @@ def test_float32_ends_by_itself():
 def test_a_final_image_that_cg_does_not_reach_is_announced():
     problem = SuperResolutionProblem(PROBLEM.frames.float(), DOMAIN, 2, 1e-8)
     result = varpro(problem, W0.float(), n_iter_cg=5, max_iter=1)
-    assert "The image is not accurate: maximum number of iterations" in result.message
+    assert "The image is not accurate: lam = 1e-08 is lost in rounding" in result.message
 
 
 @pytest.mark.parametrize(

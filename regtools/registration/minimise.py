@@ -27,6 +27,7 @@ from .overlap import out_of_sight
 from .problem import RegistrationProblem
 from .results import Result, State
 
+GTOL = 1e-8
 ADVICE = GRADIENT_ADVICE | {
     Status.NO_OVERLAP: (
         "The gradient is exactly zero at w0: the moved template does not meet the reference. "
@@ -44,14 +45,17 @@ def newton(
     theta: float,
     w0: torch.Tensor,
     *,
-    gtol: float = 1e-6,
+    gtol: float = GTOL,
     max_iter: int = 200,
     callback: Callable[[Any], object] | None = None,
 ) -> Result:
     r"""Minimise the loss by Newton's method in a trust region, with exact Hessians.
 
     SciPy's ``trust-exact`` does the minimisation; loss, gradient and Hessian are computed
-    together, once per point. Chapters 3 and 4 explain it.
+    together, once per point. What is solved for is z with :math:`w = w_0 + S z`, where one unit of
+    z moves points by about a cell (`Transform.scaling`; z = w for a map without one). So neither
+    the units of length and of grey values nor the origin change the answer. Chapters 3 and 4
+    explain it.
 
     Parameters
     ----------
@@ -62,7 +66,9 @@ def newton(
     w0 : torch.Tensor
         Start, shape ``(n_params,)``.
     gtol : float
-        Stop when ‖∇J‖ ≤ gtol · max(1, J(w0)).
+        Stop when ‖∂J/∂z‖ ≤ gtol · max(‖R‖², J(w0)), where ‖R‖² is the loss with nothing of the
+        template in sight (`RegistrationProblem.loss_out_of_sight`). Below 32 times the rounding
+        unit of the images it counts as that.
     max_iter : int
         Largest number of steps.
     callback : callable, optional
@@ -86,7 +92,7 @@ def newton(
     """
     task = _Task(problem, theta, gtol, max_iter, exact=True)
     start = task.start(w0)
-    track = _Tracker(task, start, gtol, callback)
+    track = _Tracker(task, start, callback)
     status = task.hopeless(start, start)
     if status is None and track.converged:
         status = Status.CONVERGED
@@ -97,7 +103,7 @@ def newton(
         with np.errstate(all="ignore"):
             answer = scipy.optimize.minimize(
                 lambda x: track.evaluate(x).loss,
-                task.start_of_search(start.w),
+                np.zeros(len(start.w)),
                 jac=lambda x: track.evaluate(x).gradient,
                 hess=lambda x: track.evaluate(x).matrix,
                 method="trust-exact",
@@ -119,7 +125,7 @@ def levenberg_marquardt(
     theta: float,
     w0: torch.Tensor,
     *,
-    gtol: float = 1e-6,
+    gtol: float = GTOL,
     max_iter: int = 200,
     callback: Callable[[Any], object] | None = None,
 ) -> Result:
@@ -148,7 +154,8 @@ def levenberg_marquardt(
     section 3.2.
     """
     task = _Task(problem, theta, gtol, max_iter, exact=False)
-    run = minimise_damped(task, task.start(w0), gtol=gtol, max_iter=max_iter, callback=callback)
+    start = task.start(w0)
+    run = minimise_damped(task, start, gtol=task.gtol, max_iter=max_iter, callback=callback)
     spent = run.work.n_evaluations
     return _result(task, run.point, run.history, spent, run.tolerance, run.status)
 
@@ -160,7 +167,7 @@ _ONE_EVALUATION = Work(n_evaluations=1)
 class _Point:
     """Loss, gradient and matrix at one w, as float64 arrays: point and model in one.
 
-    Gradient and matrix are those in what is solved for, `hessian` is the matrix in w.
+    Gradient and matrix are those in z, `hessian` is the matrix in w.
     """
 
     w: torch.Tensor
@@ -181,7 +188,7 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Step:
-    change: np.ndarray  # of what is solved for
+    change: np.ndarray  # of z
     predicted: float
     work: Work = FREE
 
@@ -204,6 +211,7 @@ class _Task(LeastSquares):
         if max_iter < 1:
             raise ValueError(f"max_iter must be at least 1; got {max_iter}")
         self.problem, self.theta, self.exact = problem, float(theta), exact
+        self.gtol = max(gtol, 32 * torch.finfo(problem.reference.data.dtype).eps)
         scaling = problem.scaling
         self.S = None if scaling is None else scaling.numpy(force=True).astype(float)
 
@@ -228,13 +236,13 @@ class _Task(LeastSquares):
             return _Point(w, float(loss), slope, hessian, hessian)
         return _Point(w, float(loss), self.S.T @ slope, self.S.T @ hessian @ self.S, hessian)
 
-    def start_of_search(self, w):
-        """What is solved for at the start: w itself, or z = 0."""
-        return w.numpy(force=True) if self.S is None else np.zeros(len(w))
+    def size(self, start):
+        """What a gradient is compared with: a loss, and so in its unit whatever that is."""
+        return max(self.problem.loss_out_of_sight(self.theta), start.loss)
 
-    def moved(self, w, change):
-        """The parameters after a change of what is solved for."""
-        return w.new_tensor(w.numpy(force=True) + (change if self.S is None else self.S @ change))
+    def moved(self, w, dz):
+        """The parameters after a step in z."""
+        return w.new_tensor(w.numpy(force=True) + (dz if self.S is None else self.S @ dz))
 
     def hopeless(self, point, model):
         return Status.NO_OVERLAP if point.gradient_norm == 0 and point.loss > 0 else None
@@ -249,7 +257,9 @@ class _Task(LeastSquares):
 
     def negligible(self, point, step):
         size = np.linalg.norm(point.w.numpy(force=True)) if self.S is None else 0.0
-        return np.linalg.norm(step.change) <= 1e-14 * (1 + size)
+        if np.linalg.norm(step.change) <= 1e-14 * (1 + size):
+            return True
+        return torch.equal(self.moved(point.w, step.change), point.w)
 
     def trial(self, point, step):
         return self.evaluate(self.moved(point.w, step.change))
@@ -267,11 +277,11 @@ class _Task(LeastSquares):
 class _Tracker:
     """What SciPy's minimiser does not do: each point is evaluated once, accepted ones are kept."""
 
-    def __init__(self, task, start, gtol, callback):
+    def __init__(self, task, start, callback):
         self.task, self.callback = task, callback
         self.point = self.start = start
-        self.last = task.start_of_search(start.w), start
-        self.tolerance = gtol * max(1.0, start.loss)
+        self.last = np.zeros(len(start.w)), start
+        self.tolerance = task.gtol * task.size(start)
         self.history, self.n_evaluations = [task.state(0, start, None, None, None)], 1
 
     @property
@@ -280,9 +290,7 @@ class _Tracker:
 
     def parameters(self, x):
         """The w that belongs to what SciPy solves for."""
-        return (
-            self.start.w.new_tensor(x) if self.task.S is None else self.task.moved(self.start.w, x)
-        )
+        return self.task.moved(self.start.w, x)
 
     def evaluate(self, x):
         if not np.array_equal(self.last[0], x):

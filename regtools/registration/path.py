@@ -18,7 +18,7 @@ import torch
 
 from ..solvers import Record, SolverResult, Status
 from .derivatives import gradient, mixed_derivative, second_order_model
-from .minimise import check_start, levenberg_marquardt, newton
+from .minimise import GTOL, check_start, levenberg_marquardt, newton
 from .problem import RegistrationProblem
 from .results import Result
 
@@ -114,7 +114,7 @@ def predictor_corrector(
     corrector: str = "newton",
     predictor: str | None = "newton",
     callback: Callable[[Any], object] | None = None,
-    gtol: float = 1e-6,
+    gtol: float = GTOL,
     max_iter: int = 200,
 ) -> PathResult:
     r"""Register over decreasing blur, predicting the minimiser of each next scale.
@@ -207,11 +207,12 @@ def predictor_corrector(
 
 def _predict(problem, before, theta, w, matrix):
     """Euler step from scale `before` to `theta`; skipped where `matrix` cannot be trusted."""
+    matrix = problem.scaled(matrix)
     eigenvalues = torch.linalg.eigvalsh(matrix)
     if eigenvalues[0] <= 1e-12 * eigenvalues[-1].abs():
         return w, Prediction.INDEFINITE
-    velocity = -torch.linalg.solve(matrix, mixed_derivative(problem, w, before))
-    return w + (theta - before) * velocity, Prediction.USED
+    velocity = -torch.linalg.solve(matrix, problem.scaled(mixed_derivative(problem, w, before)))
+    return problem.stepped(w, (theta - before) * velocity), Prediction.USED
 
 
 def _prediction_matrix(problem, step, corrector, predictor):
@@ -223,10 +224,8 @@ def _prediction_matrix(problem, step, corrector, predictor):
 
 
 def _loss_and_slope(problem, w, theta):
-    """Loss and gradient norm at a point."""
-    slope = gradient(problem, w, theta)
-    if problem.scaling is not None:
-        slope = problem.scaling.T @ slope  # as the solvers measure it
+    """Loss and gradient norm at a point, as the solvers measure it."""
+    slope = problem.scaled(gradient(problem, w, theta))
     return float(problem.loss(w, theta)), float(slope.norm())
 
 

@@ -55,8 +55,7 @@ class RegistrationProblem:
     surround : {"zero", "overlap"}
         What lies outside the box. "zero": nothing, as in the paper; right where the border is
         dark. "overlap": the picture goes on there, unknown, and the images are compared where
-        both are known, see `regtools.registration.overlap`; parameters are then solved for about
-        the centre of the box, in cells.
+        both are known, see `regtools.registration.overlap`.
     template_mask, reference_mask : torch.Tensor, optional
         With "overlap": how far each pixel is to be trusted, from 0 to 1, shape ``domain.m``.
 
@@ -123,12 +122,12 @@ class RegistrationProblem:
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         checks.check_choice("surround", surround, SURROUNDS)
-        self.surround, self.overlap, self.scaling = surround, None, None
+        # dw = S dz: solvers look for z, whatever the unit of length and the origin.
+        scaling = transform.scaling(template.domain)
+        self.scaling = None if scaling is None else scaling.to(template.data)
+        self.surround, self.overlap = surround, None
         if surround == "overlap":
             self.overlap = Overlap(template, reference, template_mask, reference_mask)
-            # dw = S dz: solvers look for z, whatever the unit of length and the origin.
-            scaling = transform.scaling(template.domain)
-            self.scaling = None if scaling is None else scaling.to(template.data)
             template, reference = (
                 filled(template, template_mask),
                 filled(reference, reference_mask),
@@ -208,6 +207,17 @@ class RegistrationProblem:
         if self.overlap is not None:
             return self.domain.cell_volume * len(self.points) * self.overlap.variance
         return self.domain.cell_volume * float(self.reference_values(theta).square().sum())
+
+    def scaled(self, derivative: torch.Tensor) -> torch.Tensor:
+        """Return a gradient or Hessian in z, from that in w: Sᵀ g or Sᵀ H S, see `newton`."""
+        S = self.scaling
+        if S is None:
+            return derivative
+        return S.T @ derivative if derivative.ndim == 1 else S.T @ derivative @ S
+
+    def stepped(self, w: torch.Tensor, dz: torch.Tensor) -> torch.Tensor:
+        """Return w + S dz, the parameters after a step in z."""
+        return w + (dz if self.scaling is None else self.scaling @ dz)
 
     def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return J(w; theta), a number."""

@@ -29,7 +29,7 @@ class Result(SolverResult):
     w : torch.Tensor
         Best parameters found, shape ``(p,)``.
     loss, gradient_norm : float
-        At `w`; the gradient in what is solved for, which with ``surround="overlap"`` is scaled.
+        At `w`; the gradient in what is solved for, see `newton`.
     hessian : torch.Tensor
         The second-derivative matrix of the method at `w`, shape ``(p, p)``.
     n_evaluations : int

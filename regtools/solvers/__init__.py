@@ -1,7 +1,8 @@
 """Solvers that know no images: how a run ends, conjugate gradients, damped least squares."""
 
-from .cg import CGResult, DifferentiatedCG, conjugate_gradient, differentiate_cg
+from .cg import CGResult, conjugate_gradient
 from .damped import FREE, LeastSquares, Work, minimise_damped
+from .differentiated import DifferentiatedCG, differentiate_cg
 from .status import (
     GRADIENT_ADVICE,
     NotFiniteError,

@@ -7,9 +7,13 @@ data, so :math:`x_k` is *not* linear in b, although :math:`A^{-1} b` is.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+import scipy.linalg
 import torch
 
 from ..images import checks, tracing
@@ -19,11 +23,19 @@ ADVICE = {
     Status.CONVERGED: "The residual is below its tolerance.",
     Status.DONE: "As many as were asked for.",
     Status.MAX_ITERATIONS: "The residual is still above its tolerance; raise max_iter or tol.",
+    Status.SMALL_STEP: (
+        "Rounding keeps the residual above its tolerance; take float64, or raise tol if the result "
+        "is good enough."
+    ),
     Status.BREAKDOWN: (
         "The matrix is not positive definite, or not finite, along a search direction; the last "
-        "good iterate is returned. Check A, and that it is symmetric."
+        "good iterate is returned. Check A, that it is symmetric, and whether it is singular."
     ),
 }
+LAG = (
+    "CG met the solution after {} iterations, before its derivative: that is not the derivative of "
+    "the solution. Differentiate implicitly: solve A dx = db - dA x"
+)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -35,8 +47,11 @@ class CGResult(SolverResult):
     x : torch.Tensor
         The last iterate, shape of `b`.
     residual_norm, tolerance : float
-        Both sides of the stopping test ‖b − A x‖ ≤ tol ‖b‖, the residual as the recurrence has
-        it; of the column that is worst, if there are several.
+        Both sides of the stopping test ‖b − A x‖ ≤ tol ‖b‖; of the column that is worst, if there
+        are several. Where the test is met the residual is computed anew; else it is that of the
+        recurrence, which rounding makes too small in a long run.
+    relative_residual : float
+        The residual norm over ‖b‖.
     history : tuple of float
         That residual norm at the start and after each iteration.
     success : bool
@@ -48,24 +63,41 @@ class CGResult(SolverResult):
     x: torch.Tensor
     residual_norm: float
     tolerance: float
+    relative_residual: float = field(repr=False)
+    _steps: tuple = field(default=(), repr=False)
 
+    @property
+    def error_bound(self):
+        """`condition` times `relative_residual`: the relative error of x, often a tenth of it."""
+        return self.condition * self.relative_residual
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class DifferentiatedCG(SolverResult):
-    """What `differentiate_cg` returns.
+    @property
+    def inaccuracy(self):
+        """In words, what may be wrong with x; empty if nothing is."""
+        if not self.success:
+            return self.message
+        if not self.error_bound > 0.1:
+            return ""
+        return (
+            f"it may be off by up to {100 * self.error_bound:.0f} %, as the matrix has a condition "
+            f"of {self.condition:.0e} and the relative residual is {self.relative_residual:.0e}. "
+            "Take float64, a smaller tolerance, or a problem that is better conditioned"
+        )
 
-    Attributes
-    ----------
-    x : torch.Tensor
-        The last iterate, shape of `b`.
-    dx : torch.Tensor
-        Its derivatives, with one axis more.
-    success, status, message, n_iter
-        See `SolverResult`; there is no history.
-    """
+    @property
+    def condition(self):
+        """An estimate from below of the condition number of A, from the step sizes (Lanczos).
 
-    x: torch.Tensor
-    dx: torch.Tensor
+        NaN without an iteration.
+        """
+        if not self._steps:
+            return math.nan
+        alpha, beta = (np.array(one) for one in self._steps)
+        n = int((alpha > 0).cumprod().sum())
+        diagonal = 1 / alpha[:n]
+        diagonal[1:] += beta[: n - 1] / alpha[: n - 1]
+        ritz = scipy.linalg.eigvalsh_tridiagonal(diagonal, beta[: n - 1] ** 0.5 / alpha[: n - 1])
+        return float(ritz[-1] / max(ritz[0], 1e-300))
 
 
 def conjugate_gradient(
@@ -93,7 +125,8 @@ def conjugate_gradient(
     n_iter : int, optional
         Iterations, exactly (fewer if nothing is left to do), which counts as success.
     tol : float, optional
-        Stop when ‖b − A x‖ ≤ tol ‖b‖; 1e-10 if neither it nor `n_iter` is given.
+        Stop when ‖b − A x‖ ≤ tol ‖b‖; 1e-10 if neither it nor `n_iter` is given. Below 8 rounding
+        units of the dtype it counts as that.
     max_iter : int, optional
         Most iterations where `tol` decides, 10 per unknown by default.
     columns : bool
@@ -111,150 +144,89 @@ def conjugate_gradient(
         the shape, a count is below 1, `tol` is negative, or `n_iter` is given with one of the
         other two.
 
+    Warns
+    -----
+    RuntimeWarning
+        If a derivative is taken through a run that meets the solution too soon: with b = 0, a start
+        at the solution, or b an eigenvector, the iterate arrives and its derivative does not.
+
     References
     ----------
     Hestenes and Stiefel (1952); Nocedal and Wright, *Numerical Optimization* (2006), algorithm
     5.2. Chapter 7.
     """
-    apply, limit_tol, exactly = _check(A, b, x0, n_iter, tol, max_iter, columns)
+    apply, tol, exactly = _check(A, b, x0, n_iter, tol, max_iter, columns)
     axes = tuple(range(b.ndim - columns))
     unknowns = b.numel() // b.shape[-1] if columns else b.numel()
     most = n_iter or max_iter or 10 * unknowns
-    x = torch.zeros_like(b) if x0 is None else x0
     r = b if x0 is None else b - apply(x0)
-    rr, bb = _dot(r, r, axes), _dot(b, b, axes)
-    # Relative to b, or to the start where b is zero; below the floor rounding leaves nothing to do.
-    limit = torch.where(bb > 0, bb, rr) * max(limit_tol, _floor(b.dtype)) ** 2
-    p, k, squares = r, 0, [tracing.values(rr)]
-    active, broken = rr > limit, torch.zeros_like(rr, dtype=torch.bool)
-    while k < most and _any(active):
-        Ap = apply(p)
-        pAp = _dot(p, Ap, axes)
-        good = active & (pAp > 0) & torch.isfinite(pAp)
-        broken, active = broken | (active & ~good), good
+    # Squares of tiny and of huge numbers leave the range of floating point; powers of two cost no
+    # digit.
+    unit = _unit(b, r, axes)
+    b, r, x = b / unit, r / unit, torch.zeros_like(b) if x0 is None else x0 / unit
+    rr, bb = dot(r, r, axes), dot(b, b, axes)
+    base = torch.where(bb > 0, bb, rr)  # where b is zero, the start
+    limit = base * tol**2
+    # Of a matrix whose condition is below 1 / eps the residual cannot grow as much.
+    bound = rr / torch.finfo(b.dtype).eps
+    active, broken = rr > limit, ~torch.isfinite(rr + limit)
+    k, squares, steps, missed, stuck = 0, [tracing.values(rr)], [], math.inf, False
+    while True:
+        p = r
+        while k < most and _any(active):
+            Ap = apply(p)
+            pAp = dot(p, Ap, axes)
+            good = active & (pAp > 0) & torch.isfinite(pAp)
+            broken, active = broken | (active & ~good), good
+            if not _any(active):
+                break
+            # A column that is done keeps its x: its step is zero, and no division by zero arises.
+            alpha = torch.where(active, rr, 0) / torch.where(active, pAp, 1)
+            x_new, r_new = x + alpha * p, r - alpha * Ap
+            rr_new = dot(r_new, r_new, axes)
+            wild = active & ~(rr_new <= bound)
+            if _any(wild):
+                broken, active = broken | wild, active & ~wild
+                x_new, r_new = torch.where(wild, x, x_new), torch.where(wild, r, r_new)
+                rr_new = torch.where(wild, rr, rr_new)
+                if not _any(active):
+                    break
+            beta = torch.where(active, rr_new, 0) / torch.where(active, rr, 1)
+            x, r, p, rr, k = x_new, r_new, r_new + beta * p, rr_new, k + 1
+            squares.append(tracing.values(rr))
+            steps.append((tracing.values(alpha), tracing.values(beta)))
+            active = active & (rr > limit)
+        if exactly or not k or _any(active | broken):
+            break
+        # In a long run the residual of the recurrence drifts off: ask A, and go on from there.
+        r_true = b - apply(x)
+        rr_true = dot(r_true, r_true, axes)
+        squares[-1], active = tracing.values(rr_true), rr_true > limit
         if not _any(active):
             break
-        # A column that is done keeps its x: its step is zero, and no division by zero arises.
-        alpha = torch.where(active, rr, 0) / torch.where(active, pAp, 1)
-        x, r = x + alpha * p, r - alpha * Ap
-        rr_new = _dot(r, r, axes)
-        beta = torch.where(active, rr_new, 0) / torch.where(active, rr, 1)
-        p, rr, k = r + beta * p, rr_new, k + 1
-        squares.append(tracing.values(rr))
-        active = active & (rr > limit)
-    broken = broken | ~torch.isfinite(rr + limit)  # a start that is not finite, an overflow
-    return _result(x, squares, limit, k, active, broken, exactly)
-
-
-def differentiate_cg(
-    jvp: Callable[[torch.Tensor], torch.Tensor],
-    b: torch.Tensor,
-    db: torch.Tensor,
-    *,
-    n_iter: int,
-    x0: torch.Tensor | None = None,
-    skip: int = 0,
-    frozen: bool = False,
-) -> DifferentiatedCG:
-    r"""Run CG and carry its exact derivatives along, all directions as one block.
-
-    Every recurrence is differentiated by hand, so that memory depends neither on the number of
-    iterations nor on a record of them. A tangent costs one more column in the product with A.
-
-    Parameters
-    ----------
-    jvp : callable
-        Takes a block ``[x, dx_1, …, dx_p]`` along its last axis and returns
-        ``[A x, d_1(A x), …]`` with :math:`d_k (A x) = (d_k A)\,x + A\,dx_k`.
-    b : torch.Tensor
-        Right-hand side.
-    db : torch.Tensor
-        Its derivatives, with one axis more, of length p.
-    n_iter : int
-        Iterations, exactly; fewer if the residual vanishes.
-    x0 : torch.Tensor, optional
-        Start, a constant; zero by default.
-    skip : int
-        For study: the first `skip` iterations are taken as constants and the recurrence goes on
-        from there. (To restart instead, as published, hand over their result as `x0`.)
-    frozen : bool
-        For study: take the step sizes as constants.
-
-    Returns
-    -------
-    DifferentiatedCG
-
-    References
-    ----------
-    Gratton, Titley-Peloquin, Toint and Tshimanga (2014); Christianson (2018). Chapters 6 and 7.
-    """
-    axes = tuple(range(b.ndim))
-    X = torch.zeros_like(torch.cat([b[..., None], db], dim=-1))
-    if x0 is not None:
-        X[..., 0] = x0
-    R = torch.cat([b[..., None], db], dim=-1)
-    R = R - jvp(X) if x0 is not None else R
-    if skip:
-        R[..., 1:] = 0
-    rr = _dual_dot(R, R, axes)
-    limit = float(_dot(b, b, axes)) * _floor(b.dtype) ** 2
-    P, k = R.clone(), 0
-    while k < n_iter and rr[0] > limit:
-        AP = jvp(P)
-        if k < skip:
-            AP[..., 1:] = 0
-        alpha = _dual_ratio(rr, _dual_dot(P, AP, axes))
-        alpha = _constant(alpha) if frozen or k < skip else alpha
-        X = X + _dual_scale(alpha, P)
-        R = R - _dual_scale(alpha, AP)
-        rr_new = _dual_dot(R, R, axes)
-        beta = _dual_ratio(rr_new, rr)
-        beta = _constant(beta) if frozen or k < skip else beta
-        P, rr, k = R + _dual_scale(beta, P), rr_new, k + 1
-    if not bool(torch.isfinite(X).all()):
+        excess = float(tracing.values(rr_true / limit).max())
+        if excess > missed / 4:
+            stuck = True
+            break
+        r, rr, missed = r_true, rr_true, excess
+    if _any(broken):
         status = Status.BREAKDOWN
+    elif stuck:
+        status = Status.SMALL_STEP
+    elif _any(active):
+        status = Status.DONE if exactly else Status.MAX_ITERATIONS
     else:
-        status = Status.DONE if k == n_iter else Status.CONVERGED
-    size = f"|residual| = {float(rr[0].clamp(min=0).sqrt()):.3e}"
-    return DifferentiatedCG(
-        success=status is not Status.BREAKDOWN,
-        status=status,
-        message=message(status, k, size, ADVICE[status]),
-        n_iter=k,
-        x=X[..., 0],
-        dx=X[..., 1:],
-    )
+        status = Status.CONVERGED
+        if k < min(most, unknowns) and _followed(r) and (exactly or _sudden(squares, b.dtype)):
+            warnings.warn(LAG.format(k), RuntimeWarning, stacklevel=2)
+    return _result(x * unit, squares, base, tol, unit, k, status, steps)
 
 
-# A dual number is a value followed by its derivatives, along the last axis.
-
-
-def _dual_dot(u, v, axes):
-    product = (u[..., :1] * v).sum(axes)
-    other = product if u is v else (v[..., :1] * u).sum(axes)
-    return torch.cat([product[:1], product[1:] + other[1:]])
-
-
-def _dual_ratio(a, b):
-    value = a[:1] / b[:1]
-    return torch.cat([value, (a[1:] - value * b[1:]) / b[:1]])
-
-
-def _dual_scale(number, u):
-    scaled = number[0] * u
-    scaled[..., 1:] += number[1:] * u[..., :1]
-    return scaled
-
-
-def _constant(number):
-    return torch.cat([number[:1], torch.zeros_like(number[1:])])
-
-
-def _dot(u, v, axes):
+def dot(u, v, axes):
     return (u * v).sum(axes)
 
 
-def _floor(dtype):
+def floor(dtype):
     """Relative residual below which the iterates no longer change."""
     return torch.finfo(dtype).eps ** 2
 
@@ -262,6 +234,32 @@ def _floor(dtype):
 def _any(mask):
     """Whether any entry is true, seen through every transform."""
     return bool(tracing.values(mask).any())
+
+
+def _unit(b, r, axes):
+    """The power of two below the largest entry of both, one for each column."""
+    if tracing.records_program():
+        return 1.0  # there are no numbers yet
+    sizes = []
+    for tensor in (b, r):
+        values = tracing.values(tensor).abs()
+        with tracing.outside_transforms(values):
+            sizes.append(values.amax(axes) if values.ndim == b.ndim else values.max())
+    with tracing.outside_transforms(*sizes):
+        size = torch.maximum(*sizes)
+        mantissa, _ = torch.frexp(size)
+        return torch.where((size > 0) & torch.isfinite(size), size / (2 * mantissa), 1.0)
+
+
+def _followed(tensor):
+    """Whether a derivative is taken through a tensor."""
+    return tracing.derivative_depth(tensor) > 0 or tracing.is_recorded(tensor)
+
+
+def _sudden(squares, dtype):
+    """Whether the solution was met all at once, and not approached."""
+    tiny = (16 * torch.finfo(dtype).eps) ** 2 * squares[0]
+    return bool(len(squares) == 1 or (squares[-1] <= torch.minimum(tiny, squares[-2] / 1e12)).any())
 
 
 def _check(A, b, x0, n_iter, tol, max_iter, columns):
@@ -299,22 +297,25 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
         raise ValueError("n_iter is a count and goes alone; with tol, give max_iter")
     if tol is not None and not tol >= 0:
         raise ValueError(f"tol must be at least 0; got {tol}")
-    exactly = n_iter is not None
-    return apply, 0.0 if exactly else 1e-10 if tol is None else tol, exactly
+    eps = torch.finfo(b.dtype).eps
+    if n_iter is not None:
+        return apply, eps**2, True  # below it rounding leaves nothing to do
+    return apply, max(1e-10 if tol is None else tol, 8 * eps), False
 
 
-def _result(x, squares, limit, n_iter, active, broken, exactly):
-    rr, limit = squares[-1].flatten(), tracing.values(limit).flatten()
-    if _any(broken):
-        status = Status.BREAKDOWN
-    elif not _any(active):
-        status = Status.CONVERGED
-    else:
-        status = Status.DONE if exactly else Status.MAX_ITERATIONS
+def _result(x, squares, base, tol, unit, n_iter, status, steps):
+    base = tracing.values(base)
     with tracing.outside_transforms():  # numbers by now; older versions of torch wrap them again
-        worst = int((rr - limit).argmax())
-        norms = torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt().tolist()
-        tolerance = float(limit[worst].sqrt())
+        worst = int(torch.where(base > 0, squares[-1] / base, squares[-1]).argmax())
+        own = torch.as_tensor(unit).flatten()
+        own = float(own[worst if len(own) > 1 else 0])
+        norms = own * torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt()
+        size = own * float(base.flatten()[worst].sqrt())
+        lanczos = [
+            torch.stack(one).reshape(n_iter, -1)[:, worst].tolist()
+            for one in zip(*steps, strict=True)
+        ]
+    norms, tolerance = norms.tolist(), tol * size
     test = f"|residual| = {norms[-1]:.3e}, tolerance {tolerance:.3e}"
     return CGResult(
         success=status in (Status.CONVERGED, Status.DONE),
@@ -325,4 +326,6 @@ def _result(x, squares, limit, n_iter, active, broken, exactly):
         x=x,
         residual_norm=norms[-1],
         tolerance=tolerance,
+        relative_residual=norms[-1] / size if size else 0.0,
+        _steps=tuple(lanczos),
     )

@@ -239,12 +239,24 @@ class SuperResolutionProblem:
         Warns
         -----
         RuntimeWarning
-            If CG stops before its tolerance, which a tiny `lam` can bring about.
+            If CG stops before its tolerance, rounding may have cost more than a tenth of the image,
+            or `lam` is lost in rounding.
         """
         result = self.solve(self.operator(w), n_iter=n_iter)
-        if not result.success:
-            warnings.warn(f"the image is not accurate: {result.message}", RuntimeWarning, 2)
+        if doubt := self.doubt(result):
+            warnings.warn(f"the image is not accurate: {doubt}", RuntimeWarning, 2)
         return result.x
+
+    def doubt(self, result: CGResult) -> str:
+        """Say what may be wrong with an image that CG has found; empty if nothing is."""
+        stiffness = 4 * sum(weight**2 for weight in self.difference_weights)
+        data = self.data_weight**2 / self.factor**self.domain.dim
+        if stiffness < 8 * torch.finfo(self.frames.dtype).eps * data:
+            return (
+                f"lam = {self.lam:g} is lost in rounding beside the data, so patterns that no frame "
+                "sees are free. Take float64, or raise lam"
+            )
+        return result.inaccuracy
 
     def solve(
         self,

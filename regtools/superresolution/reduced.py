@@ -189,11 +189,12 @@ def _result(task, run, tol_image):
     problem, w = task.problem, run.point.w
     final = problem.solve(problem.operator(w), tol=tol_image)
     advice = ADVICE[run.status].format(lost=task.lost)
-    if not final.success:
-        advice += f" The image is not accurate: {final.message}"
+    doubt = problem.doubt(final)
+    if doubt:
+        advice += f" The image is not accurate: {doubt}"
     n_iter, norm = run.n_iter, run.model.gradient_norm
     return VarProResult(
-        success=run.status is Status.CONVERGED,
+        success=run.status is Status.CONVERGED and final.success and not final.error_bound > 1,
         status=run.status,
         message=gradient_message(run.status, n_iter, norm, run.tolerance, advice),
         n_iter=n_iter,
