@@ -18,7 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-PROJECT = Path(os.environ.get("REGTOOLS_BOOK") or Path(__file__).parents[1]).resolve()
+PROJECT = Path(os.environ.get("REGTOOLS_BOOK") or Path(__file__).parents[2]).resolve()
 HTML = PROJECT / "_build" / "html"
 SCREENSHOTS = PROJECT / "_build" / "browser"
 EXPLORER = 'class="rt-explorer"'
