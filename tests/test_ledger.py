@@ -64,7 +64,7 @@ def test_both_pairs_hold_the_same_experiments():
 
 def test_absent_images_are_explained(tmp_path):
     environment = os.environ | {"REGTOOLS_DATA": str(tmp_path)}
-    command = [sys.executable, "tools/paper.py", "--output", str(tmp_path / "out.json")]
+    command = [sys.executable, "-m", "tools.paper", "--output", str(tmp_path / "out.json")]
     run = subprocess.run(
         command, env=environment, cwd=LEDGER.parents[1], capture_output=True, text=True
     )
