@@ -4,12 +4,7 @@ import torch
 
 from regtools.explorers.inexact_projection import InexactView, inexact_explorer
 from regtools.images import Domain
-from regtools.superresolution import (
-    SuperResolutionProblem,
-    exact_iterates,
-    simulate_frames,
-    varpro,
-)
+from regtools.superresolution import SuperResolutionProblem, exact_iterates, simulate_frames, varpro
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
 COUNTS = (1, 4, 40)

@@ -166,6 +166,13 @@ def jupyterlab(folder, home):
             server.wait(PATIENCE)
 
 
+def loaded(image):
+    """Wait until a picture is there."""
+    image.scroll_into_view_if_needed()
+    there = "img => img.complete && img.naturalWidth > 0"
+    image.page.wait_for_function(there, arg=image.element_handle())
+
+
 def shut_down_kernels(address):
     """End every kernel of a JupyterLab."""
     for session in json.load(urlopen(f"{address}/api/sessions")):

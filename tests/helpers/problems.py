@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from regtools.images import Domain, SplineImage
+from regtools.images import Domain, SplineImage, load
 from regtools.registration import Affine, RegistrationProblem
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (12, 17))  # not square, not isotropic
@@ -27,3 +27,10 @@ def near_identity(transform, size=0.05, seed=0):
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(transform.n_params, generator=generator, dtype=torch.float64)
     return transform.identity() + size * noise
+
+
+def pair_problem(name, m=32):
+    """A pair of the book or the paper, with affine maps."""
+    pair = load(name, m)
+    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
+    return RegistrationProblem(*images, Affine(2))

@@ -7,7 +7,7 @@ import torch
 from torch.func import grad, jacfwd
 from torch.func import hessian as ad_hessian
 
-from problems import near_identity
+from problems import DOMAIN, near_identity
 from regtools import (
     Affine,
     NeuralODE,
@@ -26,7 +26,6 @@ from regtools import (
 )
 from regtools.images import Domain
 
-DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (12, 17))  # not square, not isotropic
 RNG = np.random.default_rng(1)
 PICTURES = [torch.from_numpy(100 * RNG.random(DOMAIN.m)) for _ in range(2)]
 MASKS = [torch.from_numpy(RNG.random(DOMAIN.m)) for _ in range(2)]

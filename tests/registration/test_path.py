@@ -1,16 +1,13 @@
-import os
+"""The path over scales: predictions by finite differences, and how it ends."""
 
 import numpy as np
 import pytest
 import torch
 
-import regtools
-from problems import two_blobs
-from regtools.images import SplineImage
+from problems import pair_problem, two_blobs
 from regtools.registration import (
     Affine,
     Prediction,
-    RegistrationProblem,
     Tikhonov,
     gradient,
     hessian,
@@ -20,12 +17,6 @@ from regtools.registration import (
 from regtools.solvers import Status
 
 THETAS = [10.0, 3.0, 1.0, 0.3]
-
-
-def pair_problem(name, m=32):
-    pair = regtools.load(name, m)
-    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
-    return RegistrationProblem(*images, Affine(2))
 
 
 @pytest.mark.parametrize("predictor", ["newton", "gauss-newton", None])
@@ -146,44 +137,3 @@ def test_bad_input_is_named(change, error, words):
     arguments = {"thetas": THETAS, "w0": Affine(2).identity(), **change}
     with pytest.raises(error, match=words):
         predictor_corrector(two_blobs(), **arguments)
-
-
-# --- the paper's own pair --------------------------------------------------------------
-
-on_the_papers_pair = pytest.mark.skipif(
-    "REGTOOLS_DATA" not in os.environ,
-    reason="the paper's pair is not redistributed: set REGTOOLS_DATA to the folder that holds it",
-)
-
-
-@on_the_papers_pair
-def test_figure_2():
-    problem = pair_problem("hands")
-    w0 = problem.transform.identity()
-    path = predictor_corrector(problem, np.logspace(3, -3, 30), w0)
-    assert path.success and path.steps[-1].loss == pytest.approx(1.990e5, rel=5e-3)
-    expected = [-0.708, -0.437, 0.454, -0.938, 22.72, 18.95]
-    np.testing.assert_allclose(path.w.numpy(), expected, atol=0.01)
-    assert newton(problem, 1e-3, w0).loss > 3 * path.steps[-1].loss
-
-
-@on_the_papers_pair
-def test_figure_3_with_the_fair_reference_and_corrector_iterations():
-    problem = pair_problem("hands")
-    thetas, w0 = np.logspace(3, -3, 40), problem.transform.identity()
-    paths = {
-        p: predictor_corrector(problem, thetas, w0, corrector="newton", predictor=p)
-        for p in ("newton", "gauss-newton", None)
-    }
-    improved = {
-        p: (
-            sum(s.loss_predicted < s.loss_start for s in path.steps[1:]),
-            sum(s.gradient_norm_predicted < s.gradient_norm_start for s in path.steps[1:]),
-        )
-        for p, path in paths.items()
-    }
-    assert improved["newton"][0] >= 38 and improved["newton"][1] == 39
-    assert improved["gauss-newton"] == (39, 39)
-    assert paths[None].n_iter > paths["gauss-newton"].n_iter > paths["newton"].n_iter
-    counts = [paths[p].n_iter for p in (None, "gauss-newton", "newton")]
-    assert counts == pytest.approx([146, 132, 117], abs=3)  # as chapter 3 quotes them

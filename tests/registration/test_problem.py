@@ -1,10 +1,12 @@
+"""The residual of a pair against SciPy, and what makes no problem."""
+
 import numpy as np
 import pytest
 import scipy.interpolate
 import torch
 
 from problems import DOMAIN, blob, near_identity, two_blobs
-from regtools.images import Domain, SplineImage
+from regtools.images import Domain, SplineImage, load
 from regtools.registration import Affine, RegistrationProblem, Tikhonov
 
 
@@ -73,3 +75,13 @@ def test_float32_follows_the_images():
     problem = RegistrationProblem(*spots, Affine(2))
     w = problem.transform.identity(dtype=torch.float32)
     assert problem.residual(w, 0.5).dtype == torch.float32
+
+
+def test_a_pair_makes_a_problem():
+    pair = load("hands-phantom", 16)
+    problem = RegistrationProblem.of(pair, two_blobs().transform, lam=0.0)
+    assert torch.equal(problem.template.data, pair.template)
+    assert torch.equal(problem.reference.data, pair.reference) and problem.domain == pair.domain
+    assert problem.identity().dtype == torch.float64
+    assert torch.equal(problem.identity(), problem.transform.identity())
+    assert pair.image is pair.reference
