@@ -61,7 +61,7 @@ benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
 	set -e; for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
 
 paper: $(INSTALLED) ## run the experiments of the paper on its images, write book/ledger.json
-	$(VENV)/bin/python tools/paper.py
+	$(RUN) tools.paper
 
 pdf: $(INSTALLED) ## build the book as PDF; needs latexmk and xelatex
 	@command -v latexmk >/dev/null && command -v xelatex >/dev/null || \

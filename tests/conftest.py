@@ -6,6 +6,9 @@ import shutil
 import matplotlib
 import pytest
 import torch
+from playwright.sync_api import sync_playwright
+
+import browser
 
 # pytest-xdist runs one process a core; more threads would make them fight. `make portable` asks
 # for two all the same.
@@ -29,6 +32,10 @@ def pytest_runtest_setup(item):
 
 
 @pytest.fixture(scope="session")
-def browser_path():
-    """Path of the Chromium to drive; tests that use it carry the mark `browser`."""
-    return find_browser()
+def chromium():
+    """A running Chromium; tests that use it carry the mark `browser`."""
+    with sync_playwright() as driver:
+        options = {"args": browser.FLAGS, "timeout": 1000 * browser.PATIENCE}
+        instance = driver.chromium.launch(executable_path=find_browser(), **options)
+        yield instance
+        instance.close()

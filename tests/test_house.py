@@ -1,4 +1,4 @@
-"""The house guards itself: the order of imports, one path per name, light imports, chapters."""
+"""The house guards itself: order of imports, one path per name, short files, chapters."""
 
 import ast
 import importlib
@@ -56,8 +56,17 @@ def test_an_import_upwards_is_seen(tmp_path, monkeypatch):
 
 
 def test_files_stay_short():
-    long = {path: len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
-    assert {str(path): n for path, n in long.items() if n > 350} == {}
+    folders = [PACKAGE, *(PACKAGE.parent / name for name in ("tests", "tools", "benchmarks"))]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    long = {str(path): len(path.read_text().splitlines()) for path in files}
+    assert len({path.parent for path in files}) >= 13
+    assert {path: n for path, n in long.items() if n > 350} == {}
+
+
+def test_tests_stand_in_the_folders_of_their_wings():
+    wings = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    folders = {path.parent.name for path in (PACKAGE.parent / "tests").glob("*/*.py")}
+    assert folders - {"helpers"} == wings
 
 
 def test_nothing_shadows_a_module():

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from book._ext.ledger import LEDGER, look_up, written
+from paper_pair import on_the_papers_pair
 from tools import paper
 
 PAGE = LEDGER.with_suffix(".md")
@@ -64,7 +65,7 @@ def test_both_pairs_hold_the_same_experiments():
 
 def test_absent_images_are_explained(tmp_path):
     environment = os.environ | {"REGTOOLS_DATA": str(tmp_path)}
-    command = [sys.executable, "tools/paper.py", "--output", str(tmp_path / "out.json")]
+    command = [sys.executable, "-m", "tools.paper", "--output", str(tmp_path / "out.json")]
     run = subprocess.run(
         command, env=environment, cwd=LEDGER.parents[1], capture_output=True, text=True
     )
@@ -73,9 +74,7 @@ def test_absent_images_are_explained(tmp_path):
     assert not (tmp_path / "out.json").exists()
 
 
-@pytest.mark.skipif(
-    "REGTOOLS_DATA" not in os.environ, reason="needs the paper's images in REGTOOLS_DATA"
-)
+@on_the_papers_pair
 @pytest.mark.parametrize("name", paper.PAIRS)
 @pytest.mark.parametrize("experiment", paper.EXPERIMENTS, ids=lambda e: e.__name__)
 def test_experiment_gives_the_committed_numbers(experiment, name):

@@ -1,13 +1,14 @@
 """Run every experiment of the paper and write its numbers to book/ledger.json.
 
-    python tools/paper.py [--timings] [--output FILE]
+    python -m tools.paper [--timings] [--output FILE]
 
 Each experiment runs on the paper's X-rays (from REGTOOLS_DATA, else downloaded and checked) and on
 the book's drawn pair. Only numbers are written, and of each only what rounding leaves: `digits`
 where there are some, else `halves` or the bound that `below` gives. `make digits` finds those that
 change with a disturbance of 1e-13, an instruction set or a thread. So the file is the same on every
-machine. Measured ratios of times, which no two runs share, stay as they are
-in the file unless --timings renews them.
+machine. Measured ratios of times, which no two runs share, stay as they are in the file unless
+--timings renews them. Sections 2 and 3 of the paper are in `tools.paper_registration`, section 4
+is here.
 """
 
 import argparse
@@ -16,21 +17,11 @@ import sys
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-import scipy.optimize
 import torch
 from tqdm import tqdm
 
 import regtools
-from regtools.images import SplineImage
-from regtools.registration import (
-    Affine,
-    RegistrationProblem,
-    compare_predictions,
-    newton,
-    predictor_corrector,
-    second_order_model,
-)
+from regtools.registration import Affine
 from regtools.superresolution import (
     Implicit,
     Projection,
@@ -40,130 +31,14 @@ from regtools.superresolution import (
     simulate_frames,
     varpro,
 )
+from tools.paper_registration import figure_1, figure_2, figure_3, hessian_formula, trust_region
+from tools.rounding import below, digits, halves, percent
 
 PROJECT = Path(__file__).resolve().parents[1]
 LEDGER = PROJECT / "book" / "ledger.json"
 PAIRS = ("hands", "hands-phantom")
 FRACTIONS = (0, 50, 70, 90, 95, 100)
 COUNTS = (1, 5, 10, 25, 50, 100)
-
-
-def digits(value, n):
-    """Round to n significant digits."""
-    return float(f"{float(value):.{n - 1}e}")
-
-
-def halves(value):
-    """Round to a multiple of one half, for numbers that hang on rounding in the first decimal."""
-    return round(2 * float(value)) / 2
-
-
-def below(value, *bounds):
-    """Say which of the bounds a number is below, for numbers whose digits hang on rounding."""
-    found = next((f"< {bound:g}" for bound in bounds if value < bound), None)
-    return found or f"> {bounds[-1]:g}"
-
-
-def percent(part, whole, n=3):
-    """A norm relative to another, in percent."""
-    return digits(100 * part.norm() / whole.norm(), n)
-
-
-# Registration, sections 2 and 3: 32 × 32, affine, no regulariser.
-
-
-def registration_problem(name):
-    pair = regtools.load(name, 32)
-    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
-    return RegistrationProblem(*images, Affine(2))
-
-
-def figure_1(name):
-    """How much of the variation of the image is left at each blur of the figure, in percent."""
-    problem = registration_problem(name)
-    spread = {
-        theta: problem.reference(problem.points, theta).std()
-        for theta in (1e-3, 1.0, 10.0, 100.0, 1e3, 1e4)
-    }
-    return {f"left_{theta:g}": digits(100 * s / spread[1e-3], 2) for theta, s in spread.items()}
-
-
-def figure_2(name):
-    """30 scales against a single one, with and without prediction."""
-    problem = registration_problem(name)
-    identity, thetas = problem.transform.identity(), np.logspace(3, -3, 30)
-    path = predictor_corrector(problem, thetas, identity)
-    plain = predictor_corrector(problem, thetas, identity, predictor=None)
-    single = newton(problem, 1e-3, identity)
-    lowest = float(problem.loss(path.w, 1e-3))
-    return {
-        "loss": digits(lowest, 4),
-        "single_over_path": digits(single.loss / lowest, 2),
-        "unpredicted_over_path": digits(float(problem.loss(plain.w, 1e-3)) / lowest, 2),
-        "scales": len(path.steps),
-    }
-
-
-def figure_3(name):
-    """Which predictions help, against which reference; what they save."""
-    problem = registration_problem(name)
-    identity, thetas = problem.transform.identity(), np.logspace(3, -3, 40)
-    path = predictor_corrector(problem, thetas, identity)
-    steps = compare_predictions(problem, path)
-    found = {"steps": len(steps)}
-    for key in ("exact", "2JTJ", "JTJ", "printed sign"):
-        word = key.replace(" ", "_")
-        for kind in ("loss", "gradient"):
-            gains = [getattr(one, f"{kind}_gain")(key) for one in steps]
-            found[f"{word}_{kind}"] = sum(gain > 0 for gain in gains)
-        found[f"{word}_old_reference"] = sum(one.loss_gain(key, "before") > 0 for one in steps)
-    for key in ("exact", "2JTJ"):
-        found[f"{key}_last_gradient_removed"] = digits(100 * steps[-1].gradient_gain(key), 2)
-    found["JTJ_first"] = digits(steps[0].loss_gain("JTJ", "before"), 2)
-    found["exact_first"] = digits(steps[0].loss_gain("exact", "before"), 2)
-    iterations = {"exact": path.n_iter}
-    for label, predictor in (("none", None), ("2JTJ", "gauss-newton")):
-        other = predictor_corrector(problem, thetas, identity, predictor=predictor)
-        iterations[label] = other.n_iter
-    for key in ("exact", "2JTJ"):
-        found[f"{key}_saved"] = digits(100 * (1 - iterations[key] / iterations["none"]), 2)
-    return found
-
-
-def trust_region(name):
-    """The text's trust-exact against the trust-ncg of the published figure, over all scales."""
-    problem = registration_problem(name)
-    thetas, ends = np.logspace(3, -3, 40), {}
-    for method in ("trust-exact", "trust-ncg"):
-        w = problem.transform.identity().numpy()
-        for theta in thetas:
-
-            def model(v, theta=theta):
-                return second_order_model(problem, torch.from_numpy(np.array(v)), theta)
-
-            answer = scipy.optimize.minimize(
-                lambda v, m=model: float(m(v).loss),
-                w,
-                jac=lambda v, m=model: m(v).gradient.numpy(),
-                hess=lambda v, m=model: m(v).hessian.numpy(),
-                method=method,
-                options={"gtol": 1e-6 * float(model(w).loss), "maxiter": 1000},
-            )
-            w = answer.x
-        ends[method] = float(model(w).loss)
-    return {"loss_ratio": digits(ends["trust-ncg"] / ends["trust-exact"], 3)}
-
-
-def hessian_formula(name):
-    """The Hessian as printed, and with the factors 2, against finite differences of gradients."""
-    problem = registration_problem(name)
-    w = problem.transform.identity()
-    numeric = []
-    for axis in torch.eye(6, dtype=torch.float64):
-        up, down = (regtools.gradient(problem, w + s * 1e-5 * axis, 1.0) for s in (1, -1))
-        numeric.append((up - down) / 2e-5)
-    numeric, exact = torch.stack(numeric), regtools.hessian(problem, w, 1.0)
-    return {"printed_over_true": digits((exact / 2).norm() / numeric.norm(), 3)}
 
 
 # Super-resolution, section 4: 20 × 20, four frames, k = 2, λ = 1e-2.

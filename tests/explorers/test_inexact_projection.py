@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+
+from regtools.explorers.inexact_projection import InexactView, inexact_explorer
+from regtools.images import Domain
+from regtools.superresolution import SuperResolutionProblem, exact_iterates, simulate_frames, varpro
+
+DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
+COUNTS = (1, 4, 40)
+TRUE = torch.tensor([1.02, 0.03, -0.05, 0.97, 0.2, -0.1], dtype=torch.float64)
+START = torch.tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def truth():
+    x = DOMAIN.cell_centers().numpy()
+    grey = 100 * np.exp(-(((x - (1.4, 1.2)) / (0.7, 1.0)) ** 2).sum(1))
+    return torch.from_numpy(grey).reshape(DOMAIN.m)
+
+
+@pytest.fixture(scope="module")
+def problem(truth):
+    return SuperResolutionProblem(simulate_frames(truth, DOMAIN, 2, TRUE), DOMAIN, 2, lam=0.05)
+
+
+@pytest.fixture(scope="module")
+def runs(problem):
+    return {k: varpro(problem, START, "unrolled", n_iter_cg=k, max_iter=3) for k in COUNTS}
+
+
+@pytest.fixture(scope="module")
+def iterates(problem, runs, truth):
+    return {k: exact_iterates(problem, run, truth, k) for k, run in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def view(problem, iterates, truth):
+    return InexactView(problem, iterates, truth)
+
+
+def dense(problem, w):
+    """The matrix of all rows, column by column from the residual itself, not from the operator."""
+    eye = torch.eye(96, dtype=torch.float64).reshape(96, *DOMAIN.m)
+    nothing = problem.residual(w, torch.zeros_like(eye[0]))
+    columns = [problem.residual(w, one) - nothing for one in eye]
+    return torch.stack(columns, dim=1).numpy(), -nothing.numpy()
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_iterates_are_solved_exactly(problem, runs, truth, count):
+    iterates = exact_iterates(problem, runs[count], truth, count)
+    assert [one.step for one in iterates] == [s.iteration for s in runs[count].history]
+    for one, state in zip(iterates, runs[count].history, strict=True):
+        matrix, target = dense(problem, state.w)
+        best, (loss,), *_ = np.linalg.lstsq(matrix, target)
+        image = one.image.numpy().ravel()
+        assert np.linalg.norm(image - best) < 1e-7 * np.linalg.norm(best)
+        assert one.loss == pytest.approx(loss, rel=1e-9)
+        error = np.linalg.norm(best - truth.numpy().ravel()) / np.linalg.norm(truth.numpy())
+        assert one.error == pytest.approx(error, rel=1e-6)
+
+
+def test_the_inexact_error_is_that_of_the_krylov_space(problem, runs, truth):
+    """CG minimises over span{g, Ng, …}: solve that small problem densely."""
+    one = exact_iterates(problem, runs[4], truth, 4)[1]
+    matrix, target = dense(problem, runs[4].history[1].w)
+    basis = [matrix.T @ target]
+    for _ in range(3):
+        basis.append(matrix.T @ (matrix @ basis[-1]))
+        basis[-1] /= np.linalg.norm(basis[-1])
+    basis = np.linalg.qr(np.stack(basis, axis=1))[0]
+    image = basis @ np.linalg.lstsq(matrix @ basis, target)[0]
+    error = np.linalg.norm(image - truth.numpy().ravel()) / np.linalg.norm(truth.numpy())
+    assert one.inexact_error == pytest.approx(error, rel=1e-6)
+    assert one.inexact_error != pytest.approx(one.error, rel=1e-3)
+
+
+def test_it_shows_the_iterate_of_the_sliders(iterates, view):
+    for count in COUNTS:
+        for step, one in enumerate(iterates[count]):
+            assert view.compute(count=count, step=step) is one
+            assert (one.count, one.step) == (count, step)
+
+
+def test_a_run_that_has_ended_keeps_its_last_iterate(problem, iterates, truth):
+    short = {4: iterates[4], 40: iterates[40][:2]}
+    view = InexactView(problem, short, truth)
+    assert view.compute(count=40, step=3).step == 1
+    assert view.compute(count=4, step=3).step == 3
+
+
+def test_it_says_both_errors(view):
+    one = view.compute(count=1, step=2)
+    line = view.describe(one)
+    assert line.startswith("After 2 Gauss–Newton steps with 1 CG iteration a projection")
+    assert f"error of {100 * one.error:.0f} %" in line
+    assert f"one {100 * one.inexact_error:.0f} %" in line
+    assert "4 CG iterations a projection" in view.describe(view.compute(count=4, step=0))
+
+
+def test_the_explorer_offers_every_count_and_step(problem, iterates, truth):
+    count, step = inexact_explorer(problem, iterates, truth).controls
+    assert count.values == COUNTS and step.values == (0, 1, 2, 3)
+
+
+def test_bad_arguments_are_refused(problem, iterates, truth):
+    with pytest.raises(ValueError, match=r"iterates must be at least 2 lists; got counts \[1\]"):
+        inexact_explorer(problem, {1: iterates[1]}, truth)
+    with pytest.raises(ValueError, match="iterates must be at least 2 lists"):
+        inexact_explorer(problem, {1: iterates[1], 4: []}, truth)
+    with pytest.raises(ValueError, match=r"truth must have shape \(8, 12\); got \(12, 8\)"):
+        inexact_explorer(problem, iterates, truth.T)
