@@ -8,7 +8,9 @@ points move, and the chain rule joins the two:
    \nabla J = 2 r^\top \partial r, \quad
    \nabla^2 J = 2\,\partial r^\top \partial r + 2 \sum_i r_i \nabla^2 r_i .
 
-All functions take ``(problem, w, theta)`` and are differentiable in `theta`.
+All functions take ``(problem, w, theta)`` and are differentiable in both. The chain rule takes the
+derivatives of the images as constants, so a `w` that is differentiated further goes through
+automatic differentiation of the residual instead, which is slower.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch.func import grad
+from torch.func import grad, jacfwd, jvp
 from torch.func import hessian as ad_hessian
 
-from ..images import ShortRepr
+from ..images import ShortRepr, tracing
 from .overlap import split, times
 from .problem import RegistrationProblem
 
@@ -76,6 +78,8 @@ def second_order_model(
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
     """
     problem.check_parameters(w)
+    if tracing.is_followed(w):
+        return _with_penalty(problem, w, *_by_ad(problem, w, theta, exact))
     if problem.overlap is not None:
         return _with_penalty(problem, w, *_normalised(problem, w, theta, exact))
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
@@ -93,6 +97,19 @@ def _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, 
         gauss_newton = gauss_newton + stiffness
         hessian = None if hessian is None else hessian + stiffness
     return SecondOrderModel(loss, residual, gradient, jacobian, gauss_newton, hessian)
+
+
+def _by_ad(problem, w, theta, exact):
+    """Loss, residual and derivatives from the residual alone, to be differentiated further."""
+    residual = problem.residual(w, theta)
+    changes = jacfwd(lambda v: problem.residual(v, theta))(w)
+    hessian = ad_hessian(lambda v: _square(problem, v, theta))(w) if exact else None
+    gradient, gauss_newton = 2 * residual @ changes, 2 * changes.T @ changes
+    return residual.square().sum(), residual, gradient, changes, gauss_newton, hessian
+
+
+def _square(problem, w, theta):
+    return problem.residual(w, theta).square().sum()
 
 
 def _normalised(problem, w, theta, exact):
@@ -162,9 +179,11 @@ def gradient(
     ----------
     Chapter 2.
     """
+    problem.check_parameters(w)
+    if tracing.is_followed(w):
+        return grad(lambda v: problem.loss(v, theta))(w)
     if problem.overlap is not None:
         return second_order_model(problem, w, theta, exact=False).gradient
-    problem.check_parameters(w)
     y = problem.transform(w, problem.points)
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
@@ -224,6 +243,10 @@ def mixed_derivative(
     Paper, section 3.2: the right-hand side of dw/dθ. Chapter 3.
     """
     problem.check_parameters(w)
+    if tracing.is_followed(w):
+        theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
+        slope = grad(lambda v, t: _square(problem, v, t))
+        return jvp(lambda t: slope(w, t), (theta,), (torch.ones_like(theta),))[1]
     y = problem.transform(w, problem.points)
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     value_rate, slope_rate, _ = split(problem.template.taylor_theta_derivative(y, theta, 1))
