@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from problems import DOMAIN, near_identity, two_blobs
 from torch.func import grad, jacfwd, jacrev, jvp
 
+from problems import DOMAIN, near_identity, two_blobs
 from regtools import (
     Affine,
     NeuralODE,

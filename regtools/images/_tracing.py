@@ -38,7 +38,7 @@ def is_recorded(tensor):
 
 
 def is_followed(tensor):
-    """Say whether a derivative in `tensor` may be asked for, by ordinary autograd or a transform."""
+    """Say whether a derivative in `tensor` may be asked for, by autograd or a transform."""
     inner = tensor
     while _functorch.is_functorch_wrapped_tensor(inner):
         if _functorch.is_gradtrackingtensor(inner):
@@ -49,6 +49,15 @@ def is_followed(tensor):
             if forward_ad.unpack_dual(inner).tangent is not None:
                 return True
     return inner.requires_grad and torch.is_grad_enabled()
+
+
+def is_batched(tensor):
+    """Say whether `vmap` holds several values in one tensor."""
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        if _functorch.is_batchedtensor(tensor):
+            return True
+        tensor = _functorch.get_unwrapped(tensor)
+    return False
 
 
 def is_plain(tensor):

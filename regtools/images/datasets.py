@@ -9,7 +9,6 @@ becomes ``picture[::-1].T``.  The paper's pair keeps the paper's orientation, se
 from __future__ import annotations
 
 import hashlib
-import operator
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from . import _phantom
-from ._checks import imported
+from ._checks import as_whole, imported
 from ._short import ShortRepr
 from .domain import Domain
 
@@ -232,9 +231,7 @@ def _check_m(m):
     if len(pair) != 2:
         raise ValueError(f"m must be {allowed}; got {m!r}")
     try:
-        if any(isinstance(n, bool) for n in pair):
-            raise TypeError("True and False are not numbers of cells")
-        pair = tuple(operator.index(n) for n in pair)
+        pair = tuple(map(as_whole, pair))
     except TypeError as error:
         raise TypeError(f"m must be {allowed}; got {m!r}") from error
     if min(pair) < 4:

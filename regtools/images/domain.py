@@ -1,10 +1,11 @@
 """The box Ω, its cells and their centres: the one coordinate convention of the package."""
 
 import math
-import operator
 from dataclasses import dataclass
 
 import torch
+
+from ._checks import as_real, as_whole, check_constant
 
 
 @dataclass(frozen=True)
@@ -114,10 +115,11 @@ class Domain:
 
 def _omega(omega):
     try:
-        if isinstance(omega, str):
-            raise TypeError("text is not numbers")
-        omega = tuple(float(bound) for bound in omega)
-    except (TypeError, ValueError) as error:
+        omega = tuple(omega)
+        for bound in omega:
+            check_constant("omega", bound)
+        omega = tuple(map(as_real, omega))
+    except (TypeError, OverflowError) as error:
         raise TypeError(f"omega must be a sequence of numbers; got {omega!r}") from error
     if len(omega) not in (2, 4, 6):
         raise ValueError(
@@ -135,7 +137,7 @@ def _omega(omega):
 
 def _m(m):
     try:
-        m = tuple(operator.index(cells) for cells in m)
+        m = tuple(map(as_whole, m))
     except TypeError as error:
         raise TypeError(
             f"m must be a sequence of whole numbers, one per axis; got {m!r}"

@@ -24,7 +24,14 @@ from numpy.typing import ArrayLike
 
 from . import _tracing
 from ._bases import EXTENSIONS
-from ._checks import check_choice, check_data, check_order, check_points, check_theta
+from ._checks import (
+    check_choice,
+    check_data,
+    check_order,
+    check_points,
+    check_theta,
+    not_negative,
+)
 from ._taylor import local_taylor
 from .domain import Domain
 
@@ -212,7 +219,7 @@ class SplineImage:
         ValueError, TypeError
             As for calling the image, and if `order` is not one of 0, 1, 2, 3.
         """
-        check_order(order)
+        order = check_order(order)
         check_points(points, self.data, self.domain)
         return self._taylor(points, self._coefficients(theta), order)
 
@@ -238,7 +245,7 @@ class SplineImage:
         ValueError, TypeError
             As `taylor`.
         """
-        check_order(order)
+        order = check_order(order)
         check_points(points, self.data, self.domain)
         return self._taylor(points, self._solve(check_theta(theta), derivative=True), order)
 
@@ -272,7 +279,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
     ----------
     Unser, "Splines: a perfect fit for signal and image processing" (1999).
     """
-    check_theta(theta)
+    theta = not_negative("theta", theta)
     frequency = np.asarray(frequency, dtype=float)
     moments = 96 - 108 * np.cos(frequency) + 12 * np.cos(3 * frequency)
     return 1 / (1 + theta * moments / (4 + 2 * np.cos(frequency)) ** 2)
@@ -280,7 +287,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
 
 def half_gain_wavelength(theta: float) -> float:
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
-    check_theta(theta)
+    theta = not_negative("theta", theta)
     return 2 * math.pi * theta**0.25
 
 

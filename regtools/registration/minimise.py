@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -86,7 +85,7 @@ def newton(
     """
     task = _Task(problem, theta, gtol, max_iter, exact=True)
     start = task.start(w0)
-    track = _Tracker(task, start, gtol, callback)
+    track = _Tracker(task, start, task.gtol, callback)
     status = task.hopeless(start, start)
     if status is None and track.converged:
         status = Status.CONVERGED
@@ -101,7 +100,7 @@ def newton(
                 jac=lambda x: track.evaluate(x).gradient,
                 hess=lambda x: track.evaluate(x).matrix,
                 method="trust-exact",
-                options={"gtol": track.tolerance, "maxiter": max_iter},
+                options={"gtol": track.tolerance, "maxiter": task.max_iter},
                 callback=lambda intermediate_result: track.accept(intermediate_result.x),
             )
         track.accept(answer.x)
@@ -148,7 +147,8 @@ def levenberg_marquardt(
     section 3.2.
     """
     task = _Task(problem, theta, gtol, max_iter, exact=False)
-    run = minimise_damped(task, task.start(w0), gtol=gtol, max_iter=max_iter, callback=callback)
+    stop = {"gtol": task.gtol, "max_iter": task.max_iter}
+    run = minimise_damped(task, task.start(w0), callback=callback, **stop)
     spent = run.work.n_evaluations
     return _result(task, run.point, run.history, spent, run.tolerance, run.status)
 
@@ -199,11 +199,10 @@ class _Task(LeastSquares):
     """The loss at one theta."""
 
     def __init__(self, problem, theta, gtol, max_iter, exact):
-        if not (math.isfinite(gtol) and gtol > 0):
-            raise ValueError(f"gtol must be finite and above 0; got {gtol}")
-        if max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1; got {max_iter}")
-        self.problem, self.theta, self.exact = problem, float(theta), exact
+        self.gtol = checks.positive("gtol", gtol)
+        self.max_iter = checks.whole("max_iter", max_iter)
+        self.problem, self.theta = problem, checks.not_negative("theta", theta)
+        self.exact = exact
         scaling = problem.scaling
         self.S = None if scaling is None else scaling.numpy(force=True).astype(float)
 
@@ -327,6 +326,8 @@ def _result(task, point, history, n_evaluations, tolerance, status):
 
 def check_start(problem: RegistrationProblem, w0: torch.Tensor):
     """Raise unless `w0` can be the parameters of a registration problem."""
+    problem.check_constants()
+    checks.check_constant("w0", w0)
     checks.check_dtype("w0", w0, problem.reference.data.dtype)
     problem.check_parameters(w0, "w0")
     if not torch.isfinite(w0).all():

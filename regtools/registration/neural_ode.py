@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..images import Domain
+from ..images import Domain, checks
 from .transforms import Transform, check_dim, check_shapes
 
 
@@ -54,8 +54,7 @@ class NeuralODE(Transform):
 
     def __init__(self, dim: int, width: int = 8, domain: Domain | None = None) -> None:
         self.dim = check_dim(dim)
-        if width < 1:
-            raise ValueError(f"width must be at least 1; got {width}")
+        width = checks.whole("width", width)
         if domain is not None and domain.dim != dim:
             raise ValueError(f"domain must have dim = {dim} axes; got {domain.dim}")
         self.width = width

@@ -56,11 +56,15 @@ class Overlap:
         if template_mask is not None:
             _check_mask("template_mask", template_mask, template)
             self.template_mask = SplineImage(template_mask, template.domain, "mirror")
+        for name, one in [("reference", reference.data), ("reference_mask", reference_mask)]:
+            checks.check_constant(
+                name, one, 'the spread of the reference in surround="overlap" is a constant'
+            )
         data = reference.data.flatten()
         self.seen = torch.ones_like(data)
         if reference_mask is not None:
             _check_mask("reference_mask", reference_mask, reference)
-            self.seen = reference_mask.flatten()
+            self.seen = reference_mask.flatten().clone()
         trusted = self.seen.square()
         mean = (trusted * data).sum() / trusted.sum()
         self.variance = float((trusted * (data - mean).square()).sum() / trusted.sum())

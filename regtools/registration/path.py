@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from ..images import checks
 from ..solvers import Record, SolverResult, Status
 from .derivatives import gradient, mixed_derivative, second_order_model
 from .minimise import check_start, levenberg_marquardt, newton
@@ -233,14 +234,13 @@ def _loss_and_slope(problem, w, theta):
 def check_thetas(thetas):
     """Return the scales as floats; raise unless they can be those of a path."""
     try:
-        thetas = [float(theta) for theta in thetas]
+        thetas = list(thetas)
     except TypeError as error:
         raise TypeError(f"thetas must be a sequence of numbers; got {thetas!r}") from error
     if not thetas:
         raise ValueError("thetas must hold at least one scale; got none")
     for k, theta in enumerate(thetas):
-        if not (math.isfinite(theta) and theta >= 0):
-            raise ValueError(f"thetas must be finite and at least 0; got {theta} at index {k}")
+        thetas[k] = theta = checks.not_negative("thetas", theta, note=f" at index {k}")
         if k and theta >= thetas[k - 1]:
             raise ValueError(
                 f"thetas must strictly decrease; got {thetas[k - 1]} then {theta} at index {k}"

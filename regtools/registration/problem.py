@@ -108,9 +108,12 @@ class RegistrationProblem:
             name = getattr(transform, "__name__", type(transform).__name__)
             raise TypeError(f"transform must be an instance of a Transform; got {name}")
         for name in ("dim", "n_params"):
-            if not isinstance(getattr(transform, name, None), int):
+            try:
+                checks.whole(name, getattr(transform, name, None))
+            except ValueError as error:
                 kind = type(transform).__name__
-                raise TypeError(f"transform must set {name}, a whole number; {kind} does not")
+                words = f"transform must set {name}, a whole number from 1; {kind} does not"
+                raise TypeError(words) from error
         if transform.dim != template.domain.dim:
             raise ValueError(
                 f"transform must have dim = {template.domain.dim}; got {transform.dim}"
@@ -118,8 +121,7 @@ class RegistrationProblem:
         for name, image in [("template", template), ("reference", reference)]:
             if image.data.min() == image.data.max():
                 raise ValueError(f"{name} must not be constant: there is nothing to register")
-        if not (math.isfinite(lam) and lam >= 0):
-            raise ValueError(f"lam must be finite and at least 0; got {lam}")
+        lam = checks.not_negative("lam", lam)
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         checks.check_choice("surround", surround, SURROUNDS)
@@ -178,6 +180,13 @@ class RegistrationProblem:
         seen = v.square().sum() + self.overlap.extra
         rows = torch.cat([v * difference, missing])
         return self.weight * (len(y) / seen).sqrt() * rows
+
+    def check_constants(self) -> None:
+        """Raise if an image or a mask is differentiated: what a solver returns is a constant."""
+        checks.check_constant("template", self.template.data)
+        checks.check_constant("reference", self.reference.data)
+        if self.overlap is not None and self.overlap.template_mask is not None:
+            checks.check_constant("template_mask", self.overlap.template_mask.data)
 
     def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
         """Raise unless `w` has the shape ``(n_params,)``."""

@@ -28,7 +28,7 @@ class Translation(AffineSubset):
 
     def __init__(self, dim: int) -> None:
         self.dim = check_dim(dim)
-        self.n_params = dim
+        self.n_params = self.dim
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
         """Return ``[A row by row, b]`` with A = I and b = w."""

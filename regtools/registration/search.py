@@ -107,6 +107,7 @@ def _checked(item, problem):
         return item
     if not torch.is_tensor(item):
         raise TypeError(f"start must hold names and tensors; got {checks.kind(item)}")
+    checks.check_constant("start", item)
     checks.check_dtype("start", item, problem.reference.data.dtype)
     rows, p = item if item.ndim == 2 else item[None], problem.transform.n_params
     if not len(rows) or rows.shape[1:] != (p,):

@@ -97,8 +97,7 @@ def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
     ----------
     Chapter 3 starts from 24 angles.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
+    n = checks.whole("n", n)
     domain, data = problem.domain, problem.reference.data
     if domain.dim == 2:
         angles = [2 * math.pi * k / n for k in range(n)]

@@ -7,7 +7,7 @@ import abc
 import torch
 from torch.func import hessian, jacfwd, vjp
 
-from ..images import Domain
+from ..images import Domain, checks
 
 
 class Transform(abc.ABC):
@@ -143,7 +143,7 @@ class Affine(AffineSubset):
 
     def __init__(self, dim: int) -> None:
         self.dim = check_dim(dim)
-        self.n_params = dim * (dim + 1)
+        self.n_params = self.dim * (self.dim + 1)
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
         """Return `w`."""
@@ -189,9 +189,13 @@ class Affine(AffineSubset):
 
 
 def check_dim(dim):
-    if dim not in (2, 3):
-        raise ValueError(f"dim must be 2 or 3; got {dim!r}")
-    return dim
+    try:
+        found = checks.whole("dim", dim)
+    except ValueError:
+        found = None
+    if found not in (2, 3):
+        raise ValueError(f"dim must be 2 or 3; got {checks.shown(dim)}")
+    return found
 
 
 def check_shapes(transform, w, x):

@@ -25,15 +25,15 @@ from typing import Any
 import torch
 from torch.func import jacfwd
 
-from ..images import Domain, SplineImage, checks, tracing
+from ..images import Domain, SplineImage, checks
 from ..registration import Affine, AffineSubset
 from ..solvers import CGResult, conjugate_gradient
 from .frames import (
     average_blocks,
     check_frames,
     check_image,
-    check_options,
     check_rows,
+    check_transform,
     check_weights,
     coarse_domain,
     differences,
@@ -108,16 +108,18 @@ class SuperResolutionProblem:
             raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
         self.weights = check_weights(weights, frames)
         self.frames = check_frames(frames, domain.dim, self.frame_domain.m, self.weights)
-        if not (checks.is_number(lam) and math.isfinite(lam) and lam > 0):
-            raise ValueError(
-                f"lam must be finite and above 0; got {lam!r}. Without it, pixels that no frame "
-                "sees are free and the image is not determined"
-            )
-        transform = Affine(domain.dim) if transform is None else transform
-        check_options(margin, psf, transform, domain.dim)
-        self.domain, self.factor, self.lam = domain, factor, float(lam)
-        self.margin, self.psf, self.transform = margin, float(psf), transform
-        self.canvas, self.fix_first = domain.padded(margin) if margin else domain, bool(fix_first)
+        free = ". Without it, pixels that no frame sees are free and the image is not determined"
+        self.lam, self.factor = (
+            checks.positive("lam", lam, note=free),
+            checks.whole("factor", factor),
+        )
+        self.margin = checks.whole("margin", margin, least=0)
+        self.psf = checks.not_negative("psf", psf, note=", in pixels of a frame")
+        self.transform = Affine(domain.dim) if transform is None else transform
+        check_transform(self.transform, domain.dim)
+        self.domain = domain
+        self.canvas = domain.padded(self.margin) if self.margin else domain
+        self.fix_first = bool(fix_first)
         self.n_moving = len(self.frames) - self.fix_first
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
@@ -209,11 +211,8 @@ class SuperResolutionProblem:
         `w` counts as constant; to differentiate in w, use `residual`.
         """
         self.check_parameters(w)
-        if tracing.derivative_depth(w):
-            raise ValueError(
-                "w must not be differentiated here, as the operator takes it as constant; "
-                "differentiate residual(w, image), or call projection_jacobian"
-            )
+        hint = "the operator takes it as constant; differentiate residual(w, image), or call "
+        checks.check_constant("w", w, hint + "projection_jacobian with w.detach()")
         w, chain = w.detach(), None
         if not isinstance(self.transform, Affine):
             chain = torch.stack([jacfwd(self.transform.affine)(block) for block in self._blocks(w)])

@@ -117,7 +117,7 @@ def varpro(
         one_solve = problem.n_params >= MANY_PARAMETERS
     kind = OneSolve if can and one_solve else WithJacobian
     task = kind(problem, rows, tol_cg, settings, scaled)
-    checks.check_positive("tol_image", tol_image)
+    tol_image = checks.positive("tol_image", tol_image)
     return _minimise(task, w0, None, gtol, max_iter, damping, callback, tol_image)
 
 
@@ -169,11 +169,11 @@ def joint_gauss_newton(
 
 def _minimise(task, w0, image, gtol, max_iter, damping, callback, tol_image=1e-10):
     """Run a task to the end; `image` is its start if the image is a variable and given."""
-    checks.check_positive("gtol", gtol)
+    gtol, damping = checks.positive("gtol", gtol), checks.positive("damping", damping)
     problem = task.problem
+    checks.check_constant("w0", w0)
     problem.check_parameters(w0, "w0")
-    checks.check_whole("max_iter", max_iter)
-    checks.check_positive("damping", damping)
+    max_iter = checks.whole("max_iter", max_iter)
     lost = (problem.overlap(w0) == 0).nonzero().flatten().tolist()
     task.lost = [frame + problem.fix_first for frame in lost]
     start = task.point(w0.detach().clone(), task.projection(None), image, image is None)

@@ -90,12 +90,11 @@ def choose_lam(
     ----------
     Golub, Heath and Wahba (1979); Hutchinson (1989); Morozov (1966). Chapter 5.
     """
+    checks.check_constant("w", w)
     problem.check_parameters(w)
-    checks.check_whole("n_probes", n_probes)
-    checks.check_positive("tol", tol)
-    for name, value in [("noise", noise), ("near", near)]:
-        if value is not None:
-            checks.check_positive(name, value)
+    n_probes, tol = checks.whole("n_probes", n_probes), checks.positive("tol", tol)
+    noise = None if noise is None else checks.positive("noise", noise)
+    near = None if near is None else checks.positive("near", near)
     cell = min(problem.domain.h)
     looks = np.log(np.geomspace(RANGE[1] * cell, RANGE[0] * cell, 7))
     if near is not None:
