@@ -199,6 +199,7 @@ class _Task(LeastSquares):
     """The loss at one theta."""
 
     def __init__(self, problem, theta, gtol, max_iter, exact):
+        problem.check_constants()
         self.gtol = checks.positive("gtol", gtol)
         self.max_iter = checks.whole("max_iter", max_iter)
         self.problem, self.theta = problem, checks.not_negative("theta", theta)

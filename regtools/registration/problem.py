@@ -183,10 +183,11 @@ class RegistrationProblem:
 
     def check_constants(self) -> None:
         """Raise if an image or a mask is differentiated: what a solver returns is a constant."""
-        checks.check_constant("template", self.template.data)
-        checks.check_constant("reference", self.reference.data)
-        if self.overlap is not None and self.overlap.template_mask is not None:
-            checks.check_constant("template_mask", self.overlap.template_mask.data)
+        mask = None if self.overlap is None else self.overlap.template_mask
+        named = {"template_mask": mask, "template": self.template, "reference": self.reference}
+        for name, image in named.items():
+            if image is not None:
+                checks.check_constant(name, image.data)
 
     def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
         """Raise unless `w` has the shape ``(n_params,)``."""

@@ -83,6 +83,7 @@ class Rounds:
 
     def register(self, w0):
         """Find maps to start from, brightness, and the frames to use."""
+        checks.check_constant("w0", w0)
         self.registration = None
         if self.surround == "auto":
             self.surround = surround_of(self.frames, self.weights)
@@ -101,7 +102,6 @@ class Rounds:
             )
             w0 = self.registration.w
         q = len(self.frames) - 1
-        checks.check_constant("w0", w0)
         checks.check_dtype("w0", w0, self.frames.dtype)
         if w0.shape != (q * self.transform.n_params,):
             raise ValueError(
