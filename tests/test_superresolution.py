@@ -568,8 +568,8 @@ with_nan[1, 2, 3] = math.nan
         ({"lam": -1.0}, ValueError, "lam must be finite and above 0; got -1.0. .*not determined"),
         ({"lam": math.nan}, ValueError, "lam must be finite and above 0; got nan"),
         ({"lam": math.inf}, ValueError, "lam must be finite and above 0; got inf"),
-        ({"lam": None}, ValueError, "lam must be finite and above 0; got None"),
-        ({"lam": True}, ValueError, "lam must be finite and above 0; got True"),
+        ({"lam": None}, TypeError, "lam must be a number; got None"),
+        ({"lam": True}, TypeError, "lam must be a number; got True"),
     ],
 )
 def test_bad_problems_are_named(change, error, words):

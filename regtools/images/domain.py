@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ._checks import as_real, as_whole, check_constant
+from ._checks import as_real, as_whole, check_constant, check_floating
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,9 @@ class Domain:
 
     def contains(self, points: torch.Tensor, cells: float = 0.0) -> torch.Tensor:
         """Return which of the points ``(..., dim)`` lie in the box, `cells` from its border."""
+        check_floating("points", points)
+        if points.shape[-1:] != (self.dim,):
+            raise ValueError(f"points must have shape (..., {self.dim}); got {tuple(points.shape)}")
         rim = cells * points.new_tensor(self.h)
         lower, upper = points.new_tensor(self.lower) + rim, points.new_tensor(self.upper) - rim
         return ((points >= lower) & (points <= upper)).all(-1)
@@ -106,6 +109,8 @@ class Domain:
         torch.Tensor
             Shape ``(prod(m), dim)``, in the C order of the data array, physical units.
         """
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
         axes = [
             lo + (torch.arange(m, dtype=dtype, device=device) + 0.5) * h
             for lo, m, h in zip(self.lower, self.m, self.h, strict=True)

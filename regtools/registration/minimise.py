@@ -20,6 +20,7 @@ from ..solvers import (
     Work,
     gradient_message,
     minimise_damped,
+    tell,
 )
 from .derivatives import second_order_model
 from .overlap import out_of_sight
@@ -65,7 +66,8 @@ def newton(
     max_iter : int
         Largest number of steps.
     callback : callable, optional
-        ``callback(state)`` after each accepted step. Ctrl-C returns the best point so far.
+        ``callback(state)`` after each accepted step. Ctrl-C, or StopIteration raised in it,
+        returns the best point so far.
 
     Returns
     -------
@@ -252,7 +254,15 @@ class _Task(LeastSquares):
         return np.linalg.norm(step.change) <= 1e-14 * (1 + size)
 
     def trial(self, point, step):
-        return self.evaluate(self.moved(point.w, step.change))
+        return self.tried(self.moved(point.w, step.change))
+
+    def tried(self, w):
+        """Evaluate, or return a point of infinite loss where that is not possible: no solver keeps it."""
+        try:
+            return self.evaluate(w)
+        except NotFiniteError:
+            slope, matrix = np.zeros(len(w)), np.zeros((len(w), len(w)))
+            return _Point(w, math.inf, slope, matrix, matrix)
 
     def ratio(self, point, model, step, trial):
         if abs(point.loss - trial.loss) <= 4 * np.finfo(float).eps * point.loss:
@@ -286,7 +296,7 @@ class _Tracker:
 
     def evaluate(self, x):
         if not np.array_equal(self.last[0], x):
-            self.last = np.array(x, copy=True), self.task.evaluate(self.parameters(x))
+            self.last = np.array(x, copy=True), self.task.tried(self.parameters(x))
             self.n_evaluations += 1
         return self.last[1]
 
@@ -296,8 +306,7 @@ class _Tracker:
             return
         self.point = self.evaluate(x)
         self.history.append(self.task.state(len(self.history), self.point, None, None, None))
-        if self.callback is not None:
-            self.callback(self.history[-1])
+        tell(self.callback, self.history[-1])
 
     def result(self, status):
         kept = self.point, self.history, self.n_evaluations, self.tolerance

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 
 from ..images import checks
-from ..solvers import Record, SolverResult, Status
+from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
 from .derivatives import gradient, mixed_derivative, second_order_model
 from .minimise import check_start, levenberg_marquardt, newton
 from .problem import RegistrationProblem
@@ -135,7 +135,8 @@ def predictor_corrector(
         exact Hessian or 2JᵀJ. None is the traditional multi-scale method. If it is the matrix
         of the corrector, the last one is reused.
     callback : callable, optional
-        ``callback(step)`` after each scale. Ctrl-C returns the path so far.
+        ``callback(step)`` after each scale. Ctrl-C, or StopIteration raised in it, returns the path
+        so far.
     gtol, max_iter
         Handed to the corrector.
 
@@ -196,8 +197,7 @@ def predictor_corrector(
             steps.append(step)
             w, before = result.w, theta
             matrix = _prediction_matrix(problem, step, corrector, predictor)
-            if callback is not None:
-                callback(step)
+            tell(callback, step)
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
                 break
@@ -224,8 +224,11 @@ def _prediction_matrix(problem, step, corrector, predictor):
 
 
 def _loss_and_slope(problem, w, theta):
-    """Loss and gradient norm at a point."""
-    slope = gradient(problem, w, theta)
+    """Loss and gradient norm at a point; NaN where the map is not defined."""
+    try:
+        slope = gradient(problem, w, theta)
+    except NotFiniteError:
+        return math.nan, math.nan
     if problem.scaling is not None:
         slope = problem.scaling.T @ slope  # as the solvers measure it
     return float(problem.loss(w, theta)), float(slope.norm())

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from ..images import Pair, SplineImage, checks, tracing
+from ..images import Copied, Pair, SplineImage, checks, copy, tracing
+from ..solvers import NotFiniteError
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -20,19 +21,32 @@ class Tikhonov:
     Parameters
     ----------
     reference : torch.Tensor
-        Shape ``(n_params,)``, usually ``transform.identity()``.
+        Shape ``(n_params,)``, usually ``transform.identity()``; a copy is kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `reference` is not a float32 or float64 tensor with one axis; when called, if `w` has
+        another shape.
 
     References
     ----------
     Chapter 3.
     """
 
+    reference = Copied()
+    _reference: torch.Tensor
+
     def __init__(self, reference: torch.Tensor) -> None:
+        checks.check_floating("reference", reference)
+        if reference.ndim != 1:
+            raise ValueError(f"reference must have shape (n_params,); got {tuple(reference.shape)}")
         self.reference = reference
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
         """Return S(w)."""
-        return (w - self.reference).square().sum()
+        checks.check_shape("w", w, self._reference.shape)
+        return (w - self._reference).square().sum()
 
 
 class RegistrationProblem:
@@ -74,6 +88,9 @@ class RegistrationProblem:
     ----------
     Paper, equation (2); Modersitzki, *FAIR* (SIAM, 2009), chapter 6.
     """
+
+    points, scaling = Copied(), Copied()
+    _points: torch.Tensor
 
     def __init__(
         self,
@@ -170,8 +187,7 @@ class RegistrationProblem:
         theta : float or torch.Tensor
             Blur of both images in pixels⁴.
         """
-        self.check_parameters(w)
-        y = self.transform(w, self.points)
+        y = self.moved_points(w)
         difference = self.template(y, theta) - self.reference_values(theta)
         if self.overlap is None:
             return self.weight * difference
@@ -180,6 +196,30 @@ class RegistrationProblem:
         seen = v.square().sum() + self.overlap.extra
         rows = torch.cat([v * difference, missing])
         return self.weight * (len(y) / seen).sqrt() * rows
+
+    def moved_points(self, w: torch.Tensor) -> torch.Tensor:
+        """Return the moved cell centres y(x; w), shape ``(n, dim)``.
+
+        Raises
+        ------
+        NotFiniteError
+            A ValueError: if the map is not defined at `w`.
+        ValueError, TypeError
+            If `w` has another shape than ``(n_params,)``, or the map changes that of the points.
+        """
+        self.check_parameters(w)
+        return self.checked_points(self.transform(w, self.points))
+
+    def checked_points(self, y: torch.Tensor) -> torch.Tensor:
+        """Return what the map made of the points; raise unless these can be looked at."""
+        name = f"what {type(self.transform).__name__} makes of the points"
+        checks.check_dtype(name, y, self._points.dtype)
+        checks.check_shape(name, y, self._points.shape)
+        try:
+            checks.check_finite(name, y, "value")
+        except ValueError as error:
+            raise NotFiniteError(f"w must be where the map is defined: {error}") from error
+        return y
 
     def check_constants(self) -> None:
         """Raise if an image or a mask is differentiated: what a solver returns is a constant."""
@@ -198,25 +238,26 @@ class RegistrationProblem:
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
+        theta = checks.check_theta(theta)
         if torch.is_tensor(theta) or not tracing.is_plain(self.reference.data):
-            return self.reference(self.points, theta)
+            return self.reference(self._points, theta)
         kept = self._kept
         if kept is None or kept[0] != theta:
             with tracing.outside_transforms():
-                kept = self._kept = theta, self.reference(self.points, theta)
-        return kept[1]
+                kept = self._kept = theta, self.reference(self._points, theta)
+        return copy(kept[1])
 
     def covered(self, w: torch.Tensor) -> float:
         """Return which part of the reference the template covers; 1 where it is zero outside."""
         if self.overlap is None:
             return 1.0
-        v = self.overlap.visibility(self.transform(w, self.points))
+        v = self.overlap.visibility(self.moved_points(w))
         return float(v.square().sum() / self.overlap.seen.square().sum())
 
     def loss_out_of_sight(self, theta: float) -> float:
         """Return the loss with nothing of the template in sight."""
         if self.overlap is not None:
-            return self.domain.cell_volume * len(self.points) * self.overlap.variance
+            return self.domain.cell_volume * len(self._points) * self.overlap.variance
         return self.domain.cell_volume * float(self.reference_values(theta).square().sum())
 
     def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
@@ -228,4 +269,8 @@ class RegistrationProblem:
         """Return λ² S(w), a number."""
         if not self.lam or self.regularizer is None:
             return torch.zeros((), dtype=w.dtype, device=w.device)
-        return self.lam**2 * self.regularizer(w)
+        value = self.regularizer(w)
+        if not torch.is_tensor(value) or value.ndim:
+            got = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
+            raise ValueError(f"regularizer must return a tensor without axes; got {got}")
+        return self.lam**2 * value

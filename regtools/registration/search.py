@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..images import checks
-from ..solvers import Record, Status
+from ..solvers import Record, Status, tell
 from .minimise import newton
 from .path import PathResult, predictor_corrector
 from .starts import MAKERS, STARTS, NoStartError
@@ -120,7 +120,7 @@ def _checked(item, problem):
 def covered(problem, w) -> torch.Tensor:
     """Return where the moved points lie in the box, shape ``domain.m``."""
     domain = problem.domain
-    return domain.contains(problem.transform(w, problem.points)).reshape(domain.m)
+    return domain.contains(problem.moved_points(w)).reshape(domain.m)
 
 
 class Search:
@@ -248,8 +248,7 @@ class Search:
 
     def _report(self, attempt):
         self.attempts.append(attempt)
-        if self.callback is not None:
-            self.callback(attempt)
+        tell(self.callback, attempt)
 
     def _clear(self):
         """Whether the best so far needs no other."""

@@ -116,6 +116,7 @@ class AffineSubset(Transform):
         """Map points `x` of shape ``(n, dim)``; returns the same shape."""
         check_shapes(self, w, x)
         affine = self.affine(w)
+        checks.check_shape(f"{type(self).__name__}.affine", affine, (self.dim * (self.dim + 1),))
         matrix = affine[: self.dim**2].reshape(self.dim, self.dim)
         return x @ matrix.T + affine[self.dim**2 :]
 
@@ -146,12 +147,12 @@ class Affine(AffineSubset):
         self.n_params = self.dim * (self.dim + 1)
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
-        """Return `w`."""
-        return w
+        """Return a copy of `w`."""
+        return w.clone()
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
-        """Return `affine`."""
-        return affine
+        """Return a copy of `affine`."""
+        return affine.clone()
 
     def identity(
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None

@@ -10,6 +10,7 @@ from .status import (
     Status,
     gradient_message,
     message,
+    tell,
 )
 
 __all__ = [
@@ -28,4 +29,5 @@ __all__ = [
     "gradient_message",
     "message",
     "minimise_damped",
+    "tell",
 ]

@@ -9,7 +9,7 @@ import torch
 
 from ..images import Domain, checks
 from ..registration import Affine, AffineSubset, Rigid, Translation
-from ..solvers import Status
+from ..solvers import Status, tell
 from .exposure import (
     EXPOSURES,
     despeckled,
@@ -207,8 +207,7 @@ class Rounds:
                 history.append(result)
                 gap = self.moved(result.w)
                 self.w[[j - 1 for j in self.used[1:]]] = result.w.reshape(len(self.used) - 1, -1)
-                if callback is not None:
-                    callback(result)
+                tell(callback, result)
             except KeyboardInterrupt:
                 if not history:
                     raise

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch.func import jacfwd
 
-from ..images import Domain, SplineImage, checks
+from ..images import Copied, Domain, SplineImage, checks, copy
 from ..registration import Affine, AffineSubset
 from ..solvers import CGResult, conjugate_gradient
 from .frames import (
@@ -87,6 +87,10 @@ class SuperResolutionProblem:
     Paper, equations (6) and (7), with L divided by h; Chung, Haber and Nagy (2006). Chapter 5.
     """
 
+    frames, weights, target = Copied(), Copied(), Copied()
+    _frames: Any
+    _weights: Any
+
     def __init__(
         self,
         frames: torch.Tensor,
@@ -100,8 +104,8 @@ class SuperResolutionProblem:
         psf: float = 0.0,
         transform: AffineSubset | None = None,
     ) -> None:
-        options = {"margin": margin, "weights": weights, "psf": psf, "transform": transform}
-        own = {"frames": frames, "domain": domain, "factor": factor, "lam": lam}
+        options = {"margin": margin, "weights": copy(weights), "psf": psf, "transform": transform}
+        own = {"frames": copy(frames), "domain": domain, "factor": factor, "lam": lam}
         self._given: dict[str, Any] = own | options | {"fix_first": fix_first}
         self.frame_domain = coarse_domain(domain, factor)
         if min(domain.m) < 4:
@@ -120,17 +124,17 @@ class SuperResolutionProblem:
         self.domain = domain
         self.canvas = domain.padded(self.margin) if self.margin else domain
         self.fix_first = bool(fix_first)
-        self.n_moving = len(self.frames) - self.fix_first
+        self.n_moving = len(self._frames) - self.fix_first
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
         self.smooth_weight = self.lam * math.sqrt(domain.cell_volume)
-        self.target = self.frames.new_zeros(self.n_rows)
-        self.target[: self.n_data] = self._weighted(self.frames.flatten())
+        rows = self._weighted(self._frames.flatten())
+        self.target = torch.cat([rows, rows.new_zeros(self.n_rows - len(rows))])
 
     def _weighted(self, rows):
         """Multiply rows of the data by what they weigh."""
         rows = self.data_weight * rows
-        return rows if self.weights is None else rows * self.weights.flatten()
+        return rows if self._weights is None else rows * self._weights.flatten()
 
     @property
     def difference_weights(self):
@@ -148,15 +152,15 @@ class SuperResolutionProblem:
             fix_first=self.fix_first,
             data_weight=self.data_weight,
             difference_weights=self.difference_weights,
-            weights=None if self.weights is None else self.weights.flatten(1),
+            weights=None if self._weights is None else self._weights.flatten(1),
             psf=self.psf * self.factor,
-            like=self.frames,
+            like=self._frames,
         )
 
     @property
     def points(self):
         """Cell centres, those of one coarse pixel together, shape ``(n, dim)``."""
-        return self.layout.points
+        return self.layout.points.clone()
 
     @property
     def row_sizes(self):
@@ -176,11 +180,11 @@ class SuperResolutionProblem:
     @property
     def n_data(self):
         """Number of rows of the data, which come first."""
-        return self.frames.numel()
+        return self._frames.numel()
 
     def __repr__(self):
         return (
-            f"SuperResolutionProblem({len(self.frames)} frames of {self.frame_domain.m}, "
+            f"SuperResolutionProblem({len(self._frames)} frames of {self.frame_domain.m}, "
             f"image {self.canvas.m}, {self.n_params} parameters, lam={self.lam:g})"
         )
 
@@ -195,7 +199,7 @@ class SuperResolutionProblem:
 
     def identity(self) -> torch.Tensor:
         """Return the parameters that move nothing, shape ``(n_params,)``."""
-        one = self.transform.identity(self.frames.dtype, self.frames.device)
+        one = self.transform.identity(self._frames.dtype, self._frames.device)
         return one.repeat(self.n_moving)
 
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
@@ -287,7 +291,7 @@ class SuperResolutionProblem:
             parts.append(average_blocks(self.cropped(blurred), self.factor, dim).flatten())
         values = SplineImage(blurred, self.canvas)(self.moved_points(w))
         parts.append(values.reshape(-1, self.factor**dim).mean(1))
-        residual = self._weighted(torch.cat(parts) - self.frames.flatten())
+        residual = self._weighted(torch.cat(parts) - self._frames.flatten())
         if rows == "data":
             return residual
         smooth = [part.flatten() for part in differences(image, self.domain.h)]
@@ -306,8 +310,8 @@ class SuperResolutionProblem:
         """Return which pixels keep two cells, those of the spline, from beyond the canvas."""
         self.check_parameters(w)
         inside = self._inside(w, 2).reshape(self.n_moving, -1, self.factor**self.domain.dim).all(2)
-        first = inside.new_ones(len(self.frames) - self.n_moving, inside.shape[1])
-        return torch.cat([first, inside]).reshape(self.frames.shape)
+        first = inside.new_ones(len(self._frames) - self.n_moving, inside.shape[1])
+        return torch.cat([first, inside]).reshape(self._frames.shape)
 
     def _inside(self, w, cells):
         """Which points of the moving frames lie on the canvas, so many cells from its border."""
@@ -319,19 +323,20 @@ class SuperResolutionProblem:
 
         Pixels count as their weights say; a frame without weight has NaN.
         """
-        rows = self.residual(w, image, "data").reshape(len(self.frames), -1) / self.data_weight
-        weights = torch.ones_like(rows) if self.weights is None else self.weights.flatten(1)
+        rows = self.residual(w, image, "data").reshape(len(self._frames), -1) / self.data_weight
+        weights = torch.ones_like(rows) if self._weights is None else self._weights.flatten(1)
         return (rows.square().sum(1) / weights.square().sum(1)).sqrt()
 
     def cropped(self, image: torch.Tensor) -> torch.Tensor:
         """Return the part of an image of shape `canvas.m` that lies in `domain`."""
+        checks.check_shape("image", image, self.canvas.m)
         for axis, m in enumerate(self.domain.m):
             image = image.narrow(axis, self.margin, m)
         return image
 
     def check_parameters(self, w: torch.Tensor, name: str = "w"):
         """Raise unless `w` can be the parameters of this problem."""
-        checks.check_dtype(name, w, self.frames.dtype)
+        checks.check_dtype(name, w, self._frames.dtype)
         if w.shape != (self.n_params,):
             blocks = f"{self.n_moving} blocks of {self.transform.n_params}"
             raise ValueError(
@@ -341,5 +346,5 @@ class SuperResolutionProblem:
 
     def check_image(self, image: torch.Tensor, name: str = "image"):
         """Raise unless `image` can be the sharp image of this problem."""
-        checks.check_dtype(name, image, self.frames.dtype)
+        checks.check_dtype(name, image, self._frames.dtype)
         check_image(name, image, self.canvas)

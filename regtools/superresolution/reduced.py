@@ -85,7 +85,8 @@ def varpro(
         First γ, relative to the largest diagonal entry of JᵀJ; where one solve makes a step, of
         DᵀD, which is larger.
     callback : callable, optional
-        ``callback(state)`` after each accepted step. Ctrl-C returns the best so far.
+        ``callback(state)`` after each accepted step. Ctrl-C, or StopIteration raised in it,
+        returns the best so far.
     image0 : torch.Tensor or "frame 0", optional
         Where CG starts: an image of shape `canvas.m`, or frame 0 as `enlarged_frame` reads it at
         the cells of the image, as published. Black by default. Few iterations from another start
