@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -205,7 +206,7 @@ class _Task(LeastSquares):
         self.gtol = checks.positive("gtol", gtol)
         self.max_iter = checks.whole("max_iter", max_iter)
         self.problem, self.theta = problem, checks.not_negative("theta", theta)
-        self.exact = exact
+        self.exact, self.undefined = exact, False
         scaling = problem.scaling
         self.S = None if scaling is None else scaling.numpy(force=True).astype(float)
 
@@ -257,10 +258,11 @@ class _Task(LeastSquares):
         return self.tried(self.moved(point.w, step.change))
 
     def tried(self, w):
-        """Evaluate, or return a point of infinite loss where that is not possible: no solver keeps it."""
+        """Evaluate; where that is not possible the loss is infinite, so that steps get shorter."""
         try:
             return self.evaluate(w)
         except NotFiniteError:
+            self.undefined = True
             slope, matrix = np.zeros(len(w)), np.zeros((len(w), len(w)))
             return _Point(w, math.inf, slope, matrix, matrix)
 
@@ -271,6 +273,7 @@ class _Task(LeastSquares):
         return super().ratio(point, model, step, trial)
 
     def state(self, iteration, point, model, damping, work):
+        self.undefined = False
         return State(iteration, self.theta, point.w, point.loss, point.gradient_norm)
 
 
@@ -316,6 +319,8 @@ class _Tracker:
 def _result(task, point, history, n_evaluations, tolerance, status):
     if status is not Status.NO_OVERLAP and point.gradient_norm <= tolerance:
         status = Status.CONVERGED
+    if status is Status.SMALL_STEP and task.undefined:
+        status = Status.NOT_FINITE  # what kept the steps small
     n_iter, advice = len(history) - 1, ADVICE[status]
     if task.problem.overlap is not None and (lost := out_of_sight(task.problem, point)):
         status, advice = Status.NO_OVERLAP, lost
