@@ -219,7 +219,7 @@ def random_maps(
         turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         matrix = turn @ np.diag(scale)
         blocks += [matrix.ravel(), centre - matrix @ centre]
-    return torch.from_numpy(np.concatenate(blocks))
+    return torch.as_tensor(np.concatenate(blocks))
 
 
 def _check_m(m):
@@ -240,8 +240,8 @@ def _check_m(m):
 
 
 def _tensor(array):
-    """Turn an array, perhaps a flipped view, into a float64 tensor."""
-    return torch.from_numpy(np.array(array, dtype=np.float64, order="C"))
+    """Turn an array, perhaps a flipped view, into a float64 tensor on torch's default device."""
+    return torch.as_tensor(np.array(array, dtype=np.float64, order="C"))
 
 
 def _load_phantom(m):

@@ -222,8 +222,8 @@ def _turns_of_a_cube():
     turns = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
-            A = torch.zeros(3, 3, dtype=torch.float64)
-            A[range(3), list(order)] = torch.tensor(signs, dtype=torch.float64)
+            A = torch.zeros(3, 3, dtype=torch.float64, device="cpu")
+            A[range(3), list(order)] = torch.tensor(signs, dtype=torch.float64, device="cpu")
             if torch.linalg.det(A) > 0:
                 turns.append(A.tolist())
     return turns

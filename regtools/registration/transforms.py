@@ -164,7 +164,7 @@ class Affine(AffineSubset):
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: z changes A about the centre of the box, and the shift there."""
         d, p = self.dim, self.n_params
-        S = torch.zeros(p, p, dtype=torch.float64)
+        S = torch.zeros(p, p, dtype=torch.float64, device="cpu")
         for k, h in enumerate(domain.h):
             S[d * d + k, d * d + k] = h
             for i, (low, high) in enumerate(zip(domain.lower, domain.upper, strict=True)):

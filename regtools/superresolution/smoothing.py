@@ -146,7 +146,7 @@ class _Search:
         used = torch.ones_like(rows) if problem.weights is None else problem.weights.flatten()
         self.n, self.squares = int((used > 0).sum()), float(used.square().sum())
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(rows), n_probes))
-        probes = torch.as_tensor(signs).to(rows) * (used > 0)[:, None]
+        probes = torch.as_tensor(signs, device=rows.device).to(rows) * (used > 0)[:, None]
         self.data = torch.cat([rows[:, None], probes], dim=1)
         self.start = None
 
