@@ -1,6 +1,7 @@
 """The page of messages: each is one that the package prints, and each recipe works."""
 
 import ast
+import io
 import re
 import warnings
 from pathlib import Path
@@ -35,7 +36,7 @@ NUMBER = r"[-+]?(?:\d+(?:\.\d+)?(?:e[-+]?\d+)?|nan|inf)"
 def pattern(words):
     """A regular expression for a message with whatever numbers, and as long a list of them."""
     words = re.sub(r"\((\d+, )*\d+,?\)", "(1, 2)", words)  # a shape
-    pieces = re.split(rf"({NUMBER}|\(1, 2\))(?![a-zA-Z])", words)
+    pieces = re.split(rf"(?<![\w.])({NUMBER}|\(1, 2\))(?![a-zA-Z])", words)
     found = [
         r"\([\d, ]+\)" if piece == "(1, 2)" else NUMBER if k % 2 else re.escape(piece)
         for k, piece in enumerate(pieces)
@@ -111,13 +112,11 @@ def single():
     return problem.reconstruct(SIM.w_true.float())
 
 
-def saved(tmp="result.pt"):
-    import io
-
+def saved():
     file = io.BytesIO()
     torch.save(newton(PAIR, 0.5, PAIR.identity(), max_iter=1), file)
     file.seek(0)
-    return torch.load(file)
+    return torch.load(file, weights_only=True)
 
 
 START = PAIR.identity()
@@ -129,7 +128,7 @@ CALLS = [
     lambda: predictor_corrector(PAIR, [10.0, 1.0], START),
     inexact,
     lambda: newton(PAIR, 0.5, START, gtol=1e-18),
-    lambda: conjugate_gradient(MATRIX, torch.ones(20).double(), tol=1e-14),
+    lambda: conjugate_gradient(MATRIX, torch.ones(20).double(), tol=1e-14, max_iter=5),
     lambda: conjugate_gradient(-MATRIX, torch.ones(20).double(), n_iter=3),
     lambda: SuperResolutionProblem(SMALL.frames, SMALL.domain, 2, 0),
     single,
@@ -143,7 +142,7 @@ CALLS = [
     lambda: SIM.problem.reconstruct(torch.zeros(24).double()),
     lambda: newton(PAIR, 0.5, START.clone().requires_grad_()),
     lambda: two_blobs(Shift()),
-    lambda: two_blobs(LogShift()).loss(-torch.ones(2).double(), 0.5),
+    lambda: two_blobs(LogShift()).loss(torch.tensor([-1.0, 1.0]).double(), 0.5),
     lambda: newton(PAIR, 0.5, START, callback=stop),
     saved,
     lambda: torch.empty(2**60, dtype=torch.uint8),

@@ -87,7 +87,7 @@ WHOLE = {
     "factor": (lambda v: options(v, factor=0).lam, 2),
     "factor ": (lambda v: float(simulate_frames(SMALL.image, SMALL.domain, v, W0).sum()), 2),
     "factor  ": (lambda v: super_resolve(SMALL.frames, v, lam=0.5, w0=W0, max_rounds=1).lam, 2),
-    "max_rounds": (lambda v: super_resolve(SMALL.frames, 2, lam=1, w0=W0, max_rounds=v).lam, 2),
+    "max_rounds": (lambda v: super_resolve(SMALL.frames, 2, lam=1, w0=W0, max_rounds=v).lam, 1),
     "margin": (lambda v: float(options(v, margin=0).reconstruct(W0).sum()), 2),
     "width": (lambda v: NeuralODE(2, v).n_params, 2),
     "dim": (lambda v: Affine(v).n_params, 2),
