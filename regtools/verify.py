@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.func import vjp
 
-from .images import ShortRepr
+from .images import ShortRepr, checks
 
 
 def adjoint(
@@ -55,13 +55,24 @@ def dot_product_test(
     u, v : torch.Tensor
         Test vectors with the shapes of input and output; random ones catch every error.
 
+    Raises
+    ------
+    ValueError
+        If `v` has not the shape of ``operator(u)``, nor ``adjoint(v)`` that of `u`, or one of
+        ``operator(u)`` and `v` is zero.
+
     References
     ----------
     Chapter 2.
     """
     forward, backward = operator(u), adjoint(v)
+    checks.check_shape("v, as operator(u),", v, forward.shape)
+    checks.check_shape("adjoint(v), as u,", backward, u.shape)
+    size = forward.norm() * v.norm()
+    if not size > 0:
+        raise ValueError("u and v must tell something; operator(u) or v is zero, or not finite")
     gap = (forward * v).sum() - (u * backward).sum()
-    return float(gap.abs() / (forward.norm() * v.norm()))
+    return float(gap.abs() / size)
 
 
 def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
@@ -72,11 +83,20 @@ def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
     value, truth : torch.Tensor
         Of one shape; the truth not zero.
 
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or `truth` is zero or not finite.
+
     References
     ----------
     Chapter 5.
     """
-    return float((value - truth).norm() / truth.norm())
+    checks.check_shape("value, as truth,", value, truth.shape)
+    size = truth.norm()
+    if not (torch.isfinite(size) and size > 0):
+        raise ValueError(f"truth must be finite and not zero; its norm is {float(size)}")
+    return float((value - truth).norm() / size)
 
 
 @dataclass(frozen=True, repr=False)
@@ -113,20 +133,36 @@ def taylor_test(
     derivatives : sequence of torch.Tensor
         Directional derivatives d_1, d_2, … along v, each with the shape of ``f(w)``.
     steps : sequence of float, optional
-        Decreasing steps t; 2⁰ … 2⁻¹⁹ by default.
+        Decreasing steps t, above 0; 2⁰ … 2⁻¹⁹ by default.
 
     Returns
     -------
     TaylorTest
         The observed order is the median slope over the steps whose remainder stands well
-        above rounding.
+        above the rounding of the dtype of `w`; infinite if none does, as where `function` is the
+        polynomial that the derivatives say.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `w` is not a float32 or float64 tensor, `direction` has another shape than `w`, a
+        derivative another than ``f(w)``, or `steps` do not decrease or are not above 0.
 
     References
     ----------
     Chapter 2.
     """
-    sizes = 2.0 ** -np.arange(20.0) if steps is None else np.asarray(steps, dtype=float)
+    checks.check_floating("w", w)
+    checks.check_shape("direction", direction, w.shape)
+    sizes = 2.0 ** -np.arange(20.0) if steps is None else np.array(steps, dtype=float)
+    if sizes.ndim != 1 or len(sizes) < 2 or not (np.diff(sizes) < 0).all() or not sizes[-1] > 0:
+        raise ValueError(f"steps must be two or more, decrease and be above 0; got {steps!r}")
     start = function(w)
+    for k, derivative in enumerate(derivatives):
+        checks.check_shape(f"derivatives[{k}], as f(w),", derivative, start.shape)
+    # Single precision has 29 bits less, and cannot give away as many of them.
+    single = torch.float32 in (w.dtype, start.dtype)
+    digits, clearly = (1e-15 * 2.0**29, 30) if single else (1e-15, 1e3)
     gaps, rounding = [], 0.0
     for t in sizes:
         there = function(w + t * direction)
@@ -135,9 +171,9 @@ def taylor_test(
             factor *= t / k
             expected = expected + factor * derivative
         gaps.append(float((there - expected).norm()))
-        rounding = max(rounding, 1e-15 * float(there.norm()))
+        rounding = max(rounding, digits * float(there.norm()))
     remainders = np.array(gaps)
-    clear = remainders > 1e3 * rounding
+    clear = remainders > clearly * rounding
     pairs = clear[:-1] & clear[1:]
     if not pairs.any():
         return TaylorTest(sizes, remainders, float("inf"))  # exact up to rounding

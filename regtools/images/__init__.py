@@ -2,6 +2,7 @@
 
 from . import _checks as checks
 from . import _tracing as tracing
+from ._copied import Copied, copy
 from ._short import ShortRepr
 from ._taylor import local_taylor, stencil
 from .datasets import DATASETS, Image, Pair, load, random_maps
@@ -10,12 +11,14 @@ from .spline import SplineImage, frequency_response, half_gain_wavelength
 
 __all__ = [
     "DATASETS",
+    "Copied",
     "Domain",
     "Image",
     "Pair",
     "ShortRepr",
     "SplineImage",
     "checks",
+    "copy",
     "frequency_response",
     "half_gain_wavelength",
     "load",

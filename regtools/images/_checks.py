@@ -2,17 +2,20 @@
 
 import importlib
 import math
-from numbers import Integral
+import operator
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import torch
 
 from . import _tracing
-from .domain import Domain
 
 
 def check_domain(domain):
     """Raise unless `domain` is a `Domain`."""
+    from .domain import Domain  # which takes its checks from here
+
     if not isinstance(domain, Domain):
         raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
 
@@ -70,27 +73,87 @@ def check_finite(name, tensor, entry):
         )
 
 
+def check_constant(name, tensor, hint=""):
+    """Raise if a tensor is differentiated or batched, and its use here would end that silently."""
+    if not torch.is_tensor(tensor):
+        return
+    if _tracing.is_followed(tensor) or _tracing.is_batched(tensor):
+        hint = hint or f"the result is a constant; hand over {name}.detach()"
+        raise ValueError(f"{name} must not be differentiated here, nor batched by vmap: {hint}")
+
+
+def check_shape(name, tensor, shape):
+    """Raise unless a tensor has this shape: broadcasting would hide another one."""
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}; got {tuple(tensor.shape)}")
+
+
+def as_real(value):
+    """Return a real number of any kind as a float, or raise TypeError: here it is said what one is.
+
+    Python's, NumPy's, and arrays and tensors without axes; not truth values, text, complex numbers.
+    """
+    if isinstance(value, (torch.Tensor, np.ndarray)) and not value.ndim:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, (Real, Decimal)):
+        raise TypeError(f"{shown(value)} is no real number")
+    return float(value)
+
+
+def as_whole(value):
+    """Return a whole number of any kind as an int, or raise TypeError."""
+    truth = isinstance(value, bool) or getattr(value, "dtype", None) == torch.bool
+    if truth or getattr(value, "ndim", 0):
+        raise TypeError(f"{shown(value)} is no whole number")
+    return operator.index(value)
+
+
+def number(name, value, condition="finite", allowed=math.isfinite, also="", note=""):
+    """Return a real number as a float; raise unless it is finite and allowed.
+
+    `condition` says in words what `allowed` asks, `also` what else the caller takes, and `note`
+    ends the message.
+    """
+    check_constant(name, value)
+    try:
+        real = as_real(value)
+    except (TypeError, OverflowError, ValueError) as error:  # the last is a signalling NaN
+        raise TypeError(f"{name} must be a number{also}; got {shown(value)}{note}") from error
+    if not (math.isfinite(real) and allowed(real)):
+        raise ValueError(f"{name} must be {condition}{also}; got {shown(value)}{note}")
+    return real
+
+
+def positive(name, value, also="", note=""):
+    """Return a number above 0 as a float."""
+    return number(name, value, "finite and above 0", lambda x: x > 0, also, note)
+
+
+def not_negative(name, value, note=""):
+    """Return a number from 0 as a float."""
+    return number(name, value, "finite and at least 0", lambda x: x >= 0, note=note)
+
+
+def whole(name, value, least=1, also=""):
+    """Return a whole number as an int; `also` names what else the caller takes."""
+    try:
+        found = as_whole(value)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise ValueError(f"{name} must be a whole number from {least}{also}; got {shown(value)}")
+    return found
+
+
 def check_order(order):
-    """Raise unless `order` is 0, 1, 2 or 3."""
-    if not isinstance(order, int) or not 0 <= order <= 3:
-        raise ValueError(f"order must be 0, 1, 2 or 3; got {order!r}")
-
-
-def is_number(value):
-    """Whether a value is a real number, and not a truth value."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def check_positive(name, value):
-    """Raise unless `value` is a finite number above 0."""
-    if not (is_number(value) and math.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be finite and above 0; got {value!r}")
-
-
-def check_whole(name, value, also=""):
-    """Raise unless `value` is a whole number from 1; `also` names what else is allowed."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
-        raise ValueError(f"{name} must be a whole number from 1{also}; got {value!r}")
+    """Return `order`; raise unless it is 0, 1, 2 or 3."""
+    try:
+        found = whole("order", order, least=0)
+    except ValueError:
+        found = 4
+    if found > 3:
+        raise ValueError(f"order must be 0, 1, 2 or 3; got {shown(order)}")
+    return found
 
 
 def check_choice(name, value, allowed):
@@ -109,33 +172,33 @@ def imported(module, need):
         ) from error
 
 
-def check_n_iter(name, n_iter):
-    """Raise unless `n_iter` is None or a whole number from 1."""
-    if n_iter is not None:
-        check_whole(name, n_iter, also=", or None")
+def count(name, n_iter):
+    """Return None, or a whole number from 1 as an int."""
+    return None if n_iter is None else whole(name, n_iter, also=", or None")
 
 
 def check_theta(theta):
-    """Return `theta` as a float, or as the tensor it is."""
-    if torch.is_tensor(theta) and not theta.is_complex():
-        if theta.ndim:
-            raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
-        if _tracing.records_program():
-            return theta
+    """Return `theta` as a float, or as the tensor it is, which may be differentiated."""
+    if not torch.is_tensor(theta) or theta.is_complex() or theta.dtype == torch.bool:
+        return number("theta", theta, *_BLUR)
+    if theta.ndim:
+        raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
+    if not _tracing.records_program():
         with _tracing.outside_transforms():
             given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values
-    else:
-        try:
-            if isinstance(theta, str):
-                raise TypeError("text is not a number")
-            number = float(theta)
-        except (TypeError, ValueError, OverflowError, RuntimeError) as error:
-            raise TypeError(f"theta must be a number; got {theta!r}") from error
-        theta, given = number, [number]
-    for value in given:
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"theta must be finite and at least 0 (pixels⁴); got {value}")
+        for value in given:
+            number("theta", value, *_BLUR)
     return theta
+
+
+_BLUR = "finite and at least 0 (pixels⁴)", lambda theta: theta >= 0
+
+
+def shown(value):
+    """Say in a message what was given, a tensor that is no number by dtype and shape."""
+    if getattr(value, "ndim", 0):
+        return f"{kind(value)} of shape {tuple(value.shape)}"
+    return repr(value)
 
 
 def kind(value):

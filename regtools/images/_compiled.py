@@ -32,7 +32,8 @@ def local_taylor(coefficients, points, domain, order):
     """
     n = len(points)
     indices, kernel = _kernel(coefficients.ndim, order)
-    taylor = torch.empty((len(indices), n), dtype=coefficients.dtype)
+    shape = len(indices), n
+    taylor = torch.empty(shape, dtype=coefficients.dtype, device=coefficients.device)
     # Detached, for NumPy: a tensor may be marked for recording while nothing is recorded.
     flat, x = coefficients.detach().reshape(-1).numpy(), points.detach().contiguous().numpy()
     arguments = taylor.numpy(), flat, tuple(coefficients.shape), x, domain.lower, domain.h

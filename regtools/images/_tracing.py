@@ -37,6 +37,29 @@ def is_recorded(tensor):
     return tensor.requires_grad
 
 
+def is_followed(tensor):
+    """Say whether a derivative in `tensor` may be asked for, by autograd or a transform."""
+    inner = tensor
+    while _functorch.is_functorch_wrapped_tensor(inner):
+        if _functorch.is_gradtrackingtensor(inner):
+            return True
+        inner = _functorch.get_unwrapped(inner)
+    if _own_dual_level():
+        with outside_transforms(inner):
+            if forward_ad.unpack_dual(inner).tangent is not None:
+                return True
+    return inner.requires_grad and torch.is_grad_enabled()
+
+
+def is_batched(tensor):
+    """Say whether `vmap` holds several values in one tensor."""
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        if _functorch.is_batchedtensor(tensor):
+            return True
+        tensor = _functorch.get_unwrapped(tensor)
+    return False
+
+
 def is_plain(tensor):
     """Say whether no kind of differentiation or batching acts on `tensor`, now or later."""
     return not (

@@ -9,7 +9,6 @@ becomes ``picture[::-1].T``.  The paper's pair keeps the paper's orientation, se
 from __future__ import annotations
 
 import hashlib
-import operator
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 
 from . import _phantom
-from ._checks import imported
+from ._checks import as_whole, imported
 from ._short import ShortRepr
 from .domain import Domain
 
@@ -220,7 +219,7 @@ def random_maps(
         turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         matrix = turn @ np.diag(scale)
         blocks += [matrix.ravel(), centre - matrix @ centre]
-    return torch.from_numpy(np.concatenate(blocks))
+    return torch.as_tensor(np.concatenate(blocks))
 
 
 def _check_m(m):
@@ -232,9 +231,7 @@ def _check_m(m):
     if len(pair) != 2:
         raise ValueError(f"m must be {allowed}; got {m!r}")
     try:
-        if any(isinstance(n, bool) for n in pair):
-            raise TypeError("True and False are not numbers of cells")
-        pair = tuple(operator.index(n) for n in pair)
+        pair = tuple(map(as_whole, pair))
     except TypeError as error:
         raise TypeError(f"m must be {allowed}; got {m!r}") from error
     if min(pair) < 4:
@@ -243,8 +240,8 @@ def _check_m(m):
 
 
 def _tensor(array):
-    """Turn an array, perhaps a flipped view, into a float64 tensor."""
-    return torch.from_numpy(np.array(array, dtype=np.float64, order="C"))
+    """Turn an array, perhaps a flipped view, into a float64 tensor on torch's default device."""
+    return torch.as_tensor(np.array(array, dtype=np.float64, order="C"))
 
 
 def _load_phantom(m):

@@ -1,10 +1,11 @@
 """The box Ω, its cells and their centres: the one coordinate convention of the package."""
 
 import math
-import operator
 from dataclasses import dataclass
 
 import torch
+
+from ._checks import as_real, as_whole, check_constant, check_floating
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ class Domain:
 
     def contains(self, points: torch.Tensor, cells: float = 0.0) -> torch.Tensor:
         """Return which of the points ``(..., dim)`` lie in the box, `cells` from its border."""
+        check_floating("points", points)
+        if points.shape[-1:] != (self.dim,):
+            raise ValueError(f"points must have shape (..., {self.dim}); got {tuple(points.shape)}")
         rim = cells * points.new_tensor(self.h)
         lower, upper = points.new_tensor(self.lower) + rim, points.new_tensor(self.upper) - rim
         return ((points >= lower) & (points <= upper)).all(-1)
@@ -105,6 +109,8 @@ class Domain:
         torch.Tensor
             Shape ``(prod(m), dim)``, in the C order of the data array, physical units.
         """
+        if dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
         axes = [
             lo + (torch.arange(m, dtype=dtype, device=device) + 0.5) * h
             for lo, m, h in zip(self.lower, self.m, self.h, strict=True)
@@ -114,10 +120,11 @@ class Domain:
 
 def _omega(omega):
     try:
-        if isinstance(omega, str):
-            raise TypeError("text is not numbers")
-        omega = tuple(float(bound) for bound in omega)
-    except (TypeError, ValueError) as error:
+        omega = tuple(omega)
+        for bound in omega:
+            check_constant("omega", bound)
+        omega = tuple(map(as_real, omega))
+    except (TypeError, OverflowError) as error:
         raise TypeError(f"omega must be a sequence of numbers; got {omega!r}") from error
     if len(omega) not in (2, 4, 6):
         raise ValueError(
@@ -135,7 +142,7 @@ def _omega(omega):
 
 def _m(m):
     try:
-        m = tuple(operator.index(cells) for cells in m)
+        m = tuple(map(as_whole, m))
     except TypeError as error:
         raise TypeError(
             f"m must be a sequence of whole numbers, one per axis; got {m!r}"

@@ -24,7 +24,8 @@ from numpy.typing import ArrayLike
 
 from . import _tracing
 from ._bases import EXTENSIONS
-from ._checks import check_choice, check_data, check_order, check_points, check_theta
+from ._checks import check_choice, check_data, check_order, check_points, check_theta, not_negative
+from ._copied import Copied
 from ._taylor import local_taylor
 from .domain import Domain
 
@@ -52,7 +53,7 @@ class SplineImage:
     ----------
     data : torch.Tensor
         Shape `domain.m`, float32 or float64, at least 4 pixels along each axis. Points
-        must have the same dtype and device. The image keeps a copy.
+        must have the same dtype and device. The image keeps a copy and hands out copies.
     domain : Domain
         The box that the data fill.
     extension : {"zero", "mirror"}
@@ -73,12 +74,15 @@ class SplineImage:
     Paper, section 2.1; Modersitzki, *FAIR* (SIAM, 2009), sections 3.4 and 3.6. Chapter 1.
     """
 
+    data = Copied()
+    _data: torch.Tensor
+
     def __init__(self, data: torch.Tensor, domain: Domain, extension: str = "zero") -> None:
         check_data(data, domain)
         check_choice("extension", extension, EXTENSIONS)
         self.extension = extension
-        with _tracing.outside_transforms(data):
-            self.data = self._spectrum = data.clone()
+        self.data = data
+        self._spectrum = self._data
         self.domain = domain
         basis, pad = EXTENSIONS[extension]
         self._lattice = domain.padded(pad) if pad else domain
@@ -88,16 +92,16 @@ class SplineImage:
                 [torch.as_tensor(part.astype(dtype), device=data.device) for part in basis(m)]
                 for m in domain.m
             ]
-        with _tracing.outside_transforms(self.data):
+        with _tracing.outside_transforms(self._data):
             for axis, (analysis, _, _) in enumerate(self._bases):
                 self._spectrum = _apply(analysis, self._spectrum, axis)
         # The last (theta, coefficients), as solvers repeat one theta. Never of data that are
         # differentiated: what was computed without a record must not be served to one with it.
-        self._may_keep = _tracing.is_plain(self.data) and _tracing.is_plain(self._spectrum)
+        self._may_keep = _tracing.is_plain(self._data) and _tracing.is_plain(self._spectrum)
         self._kept = None
 
     def __repr__(self):
-        return f"SplineImage({tuple(self.data.shape)}, {self.data.dtype}, {self.domain})"
+        return f"SplineImage({tuple(self._data.shape)}, {self._data.dtype}, {self.domain})"
 
     def coefficients(self, theta: float | torch.Tensor = 0.0) -> torch.Tensor:
         """Return the spline coefficients for blur `theta`.
@@ -170,7 +174,7 @@ class SplineImage:
         TypeError
             If `points` is not a tensor of the dtype and device of the data.
         """
-        check_points(points, self.data, self.domain)
+        check_points(points, self._data, self.domain)
         coefficients, dim = self._coefficients(theta), self.domain.dim
         order, recorded = _tracing.derivative_depth(points), _tracing.is_recorded(points)
         if (
@@ -212,8 +216,8 @@ class SplineImage:
         ValueError, TypeError
             As for calling the image, and if `order` is not one of 0, 1, 2, 3.
         """
-        check_order(order)
-        check_points(points, self.data, self.domain)
+        order = check_order(order)
+        check_points(points, self._data, self.domain)
         return self._taylor(points, self._coefficients(theta), order)
 
     def taylor_theta_derivative(
@@ -238,8 +242,8 @@ class SplineImage:
         ValueError, TypeError
             As `taylor`.
         """
-        check_order(order)
-        check_points(points, self.data, self.domain)
+        order = check_order(order)
+        check_points(points, self._data, self.domain)
         return self._taylor(points, self._solve(check_theta(theta), derivative=True), order)
 
     def _taylor(self, points, coefficients, order):
@@ -272,7 +276,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
     ----------
     Unser, "Splines: a perfect fit for signal and image processing" (1999).
     """
-    check_theta(theta)
+    theta = not_negative("theta", theta)
     frequency = np.asarray(frequency, dtype=float)
     moments = 96 - 108 * np.cos(frequency) + 12 * np.cos(3 * frequency)
     return 1 / (1 + theta * moments / (4 + 2 * np.cos(frequency)) ** 2)
@@ -280,7 +284,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
 
 def half_gain_wavelength(theta: float) -> float:
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
-    check_theta(theta)
+    theta = not_negative("theta", theta)
     return 2 * math.pi * theta**0.25
 
 

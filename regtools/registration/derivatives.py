@@ -8,7 +8,9 @@ points move, and the chain rule joins the two:
    \nabla J = 2 r^\top \partial r, \quad
    \nabla^2 J = 2\,\partial r^\top \partial r + 2 \sum_i r_i \nabla^2 r_i .
 
-All functions take ``(problem, w, theta)`` and are differentiable in `theta`.
+All functions take ``(problem, w, theta)`` and are differentiable in both. The chain rule takes the
+derivatives of the images as constants, so a `w` that is differentiated further goes through
+automatic differentiation of the residual instead, which is slower.
 """
 
 from __future__ import annotations
@@ -17,10 +19,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch.func import grad
+from torch.func import grad, jacfwd, jvp
 from torch.func import hessian as ad_hessian
 
-from ..images import ShortRepr
+from ..images import ShortRepr, checks, tracing
 from .overlap import split, times
 from .problem import RegistrationProblem
 
@@ -76,13 +78,36 @@ def second_order_model(
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
     """
     problem.check_parameters(w)
+    if tracing.is_followed(w):
+        return _with_penalty(problem, w, *_by_ad(problem, w, theta, exact))
     if problem.overlap is not None:
         return _with_penalty(problem, w, *_normalised(problem, w, theta, exact))
-    y, dy_dw, curvature = problem.transform.local(w, problem.points)
+    y, dy_dw, curvature = _local(problem, w)
     value, slope, second = split(problem.template.taylor(y, theta, 2 if exact else 1))
     difference = value - problem.reference_values(theta), slope, second
     found = _squares(difference, dy_dw.unbind(1), curvature, problem.weight)
     return _with_penalty(problem, w, *found)
+
+
+def _local(problem, w):
+    """The moved points and their derivatives in w, each of the shape that is asked for."""
+    y, dy_dw, curvature = problem.transform.local(w, problem.points)
+    y, p, name = problem.checked_points(y), len(w), type(problem.transform).__name__
+    checks.check_shape(f"{name}.jacobian", dy_dw, (*y.shape, p))
+
+    def checked(weights):
+        found = curvature(weights)
+        checks.check_shape(f"{name}.curvature", found, (p, p))
+        return found
+
+    return y, dy_dw, checked
+
+
+def _pulled(problem, w, weights):
+    """The gradient in w of ``sum(weights * y)``."""
+    found = problem.transform.pull_back(w, problem.points, weights)
+    checks.check_shape(f"{type(problem.transform).__name__}.pull_back", found, w.shape)
+    return found
 
 
 def _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, hessian):
@@ -95,9 +120,22 @@ def _with_penalty(problem, w, loss, residual, gradient, jacobian, gauss_newton, 
     return SecondOrderModel(loss, residual, gradient, jacobian, gauss_newton, hessian)
 
 
+def _by_ad(problem, w, theta, exact):
+    """Loss, residual and derivatives from the residual alone, to be differentiated further."""
+    residual = problem.residual(w, theta)
+    changes = jacfwd(lambda v: problem.residual(v, theta))(w)
+    hessian = ad_hessian(lambda v: _square(problem, v, theta))(w) if exact else None
+    gradient, gauss_newton = 2 * residual @ changes, 2 * changes.T @ changes
+    return residual.square().sum(), residual, gradient, changes, gauss_newton, hessian
+
+
+def _square(problem, w, theta):
+    return problem.residual(w, theta).square().sum()
+
+
 def _normalised(problem, w, theta, exact):
     """Loss, residual and derivatives where the loss is that of `overlap`."""
-    y, dy_dw, curvature = problem.transform.local(w, problem.points)
+    y, dy_dw, curvature = _local(problem, w)
     order, overlap = 2 if exact else 1, problem.overlap
     value, slope, second = split(problem.template.taylor(y, theta, order))
     v = overlap.taylor(y, order)
@@ -162,14 +200,16 @@ def gradient(
     ----------
     Chapter 2.
     """
+    problem.check_parameters(w)
+    if tracing.is_followed(w):
+        return grad(lambda v: problem.loss(v, theta))(w)
     if problem.overlap is not None:
         return second_order_model(problem, w, theta, exact=False).gradient
-    problem.check_parameters(w)
-    y = problem.transform(w, problem.points)
+    y = problem.moved_points(w)
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
     pull = (2 * problem.domain.cell_volume * residual)[:, None] * torch.stack(slope, dim=1)
-    result = problem.transform.pull_back(w, problem.points, pull)
+    result = _pulled(problem, w, pull)
     return result + grad(problem.penalty)(w) if problem.lam else result
 
 
@@ -224,7 +264,11 @@ def mixed_derivative(
     Paper, section 3.2: the right-hand side of dw/dθ. Chapter 3.
     """
     problem.check_parameters(w)
-    y = problem.transform(w, problem.points)
+    if tracing.is_followed(w):
+        theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
+        slope = grad(lambda v, t: _square(problem, v, t))
+        return jvp(lambda t: slope(w, t), (theta,), (torch.ones_like(theta),))[1]
+    y = problem.moved_points(w)
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     value_rate, slope_rate, _ = split(problem.template.taylor_theta_derivative(y, theta, 1))
     (still,) = problem.reference.taylor_theta_derivative(problem.points, theta, 0).values()
@@ -234,7 +278,7 @@ def mixed_derivative(
         return _normalised_mixed(problem, w, y, *terms)
     scale = 2 * problem.domain.cell_volume
     columns = [rate * a + residual * b for a, b in zip(slope, slope_rate, strict=True)]
-    return problem.transform.pull_back(w, problem.points, scale * torch.stack(columns, dim=1))
+    return _pulled(problem, w, scale * torch.stack(columns, dim=1))
 
 
 def _normalised_mixed(problem, w, y, difference, difference_rate):
@@ -244,7 +288,7 @@ def _normalised_mixed(problem, w, y, difference, difference_rate):
     rate, slope_rate, _ = times(v, difference_rate)
 
     def pulled(columns):
-        return problem.transform.pull_back(w, problem.points, 2 * torch.stack(columns, dim=1))
+        return _pulled(problem, w, 2 * torch.stack(columns, dim=1))
 
     along = pulled([rate * a + q * b for a, b in zip(slope, slope_rate, strict=True)])
     M = v[0].square().sum() + overlap.extra

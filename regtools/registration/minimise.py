@@ -21,6 +21,7 @@ from ..solvers import (
     Work,
     gradient_message,
     minimise_damped,
+    tell,
 )
 from .derivatives import second_order_model
 from .overlap import out_of_sight
@@ -72,7 +73,8 @@ def newton(
     max_iter : int
         Largest number of steps.
     callback : callable, optional
-        ``callback(state)`` after each accepted step. Ctrl-C returns the best point so far.
+        ``callback(state)`` after each accepted step. Ctrl-C, or StopIteration raised in it,
+        returns the best point so far.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def newton(
                 jac=lambda x: track.evaluate(x).gradient,
                 hess=lambda x: track.evaluate(x).matrix,
                 method="trust-exact",
-                options={"gtol": track.tolerance, "maxiter": max_iter},
+                options={"gtol": track.tolerance, "maxiter": task.max_iter},
                 callback=lambda intermediate_result: track.accept(intermediate_result.x),
             )
         track.accept(answer.x)
@@ -154,8 +156,8 @@ def levenberg_marquardt(
     section 3.2.
     """
     task = _Task(problem, theta, gtol, max_iter, exact=False)
-    start = task.start(w0)
-    run = minimise_damped(task, start, gtol=task.gtol, max_iter=max_iter, callback=callback)
+    start, stop = task.start(w0), {"gtol": task.gtol, "max_iter": task.max_iter}
+    run = minimise_damped(task, start, callback=callback, **stop)
     spent = run.work.n_evaluations
     return _result(task, run.point, run.history, spent, run.tolerance, run.status)
 
@@ -206,14 +208,15 @@ class _Task(LeastSquares):
     """The loss at one theta."""
 
     def __init__(self, problem, theta, gtol, max_iter, exact):
-        if not (math.isfinite(gtol) and gtol > 0):
-            raise ValueError(f"gtol must be finite and above 0; got {gtol}")
-        if max_iter < 1:
-            raise ValueError(f"max_iter must be at least 1; got {max_iter}")
-        self.problem, self.theta, self.exact = problem, float(theta), exact
-        self.gtol = max(gtol, 32 * torch.finfo(problem.reference.data.dtype).eps)
-        scaling = problem.scaling
-        self.S = None if scaling is None else scaling.numpy(force=True).astype(float)
+        problem.check_constants()
+        eps = torch.finfo(problem.reference.data.dtype).eps
+        self.gtol = max(checks.positive("gtol", gtol), 32 * eps)
+        self.max_iter = checks.whole("max_iter", max_iter)
+        self.problem, self.theta = problem, checks.not_negative("theta", theta)
+        self.exact, self.undefined = exact, False
+        S = problem.scaling
+        p = problem.transform.n_params
+        self.S = np.eye(p) if S is None else S.numpy(force=True).astype(float)
 
     def start(self, w0):
         """Check the start, and evaluate there."""
@@ -232,8 +235,6 @@ class _Task(LeastSquares):
         if not all(np.isfinite(part).all() for part in parts):
             raise NotFiniteError
         loss, slope, hessian = parts
-        if self.S is None:
-            return _Point(w, float(loss), slope, hessian, hessian)
         return _Point(w, float(loss), self.S.T @ slope, self.S.T @ hessian @ self.S, hessian)
 
     def size(self, start):
@@ -242,7 +243,7 @@ class _Task(LeastSquares):
 
     def moved(self, w, dz):
         """The parameters after a step in z."""
-        return w.new_tensor(w.numpy(force=True) + (dz if self.S is None else self.S @ dz))
+        return w.new_tensor(w.numpy(force=True) + self.S @ dz)
 
     def hopeless(self, point, model):
         return Status.NO_OVERLAP if point.gradient_norm == 0 and point.loss > 0 else None
@@ -256,13 +257,20 @@ class _Task(LeastSquares):
         return _Step(change, -change @ (point.gradient + 0.5 * point.matrix @ change))
 
     def negligible(self, point, step):
-        size = np.linalg.norm(point.w.numpy(force=True)) if self.S is None else 0.0
-        if np.linalg.norm(step.change) <= 1e-14 * (1 + size):
-            return True
-        return torch.equal(self.moved(point.w, step.change), point.w)
+        small = np.linalg.norm(step.change) <= 1e-14
+        return small or torch.equal(self.moved(point.w, step.change), point.w)
 
     def trial(self, point, step):
-        return self.evaluate(self.moved(point.w, step.change))
+        return self.tried(self.moved(point.w, step.change))
+
+    def tried(self, w):
+        """Evaluate; where that is not possible the loss is infinite, so that steps get shorter."""
+        try:
+            return self.evaluate(w)
+        except NotFiniteError:
+            self.undefined = True
+            slope, matrix = np.zeros(len(w)), np.zeros((len(w), len(w)))
+            return _Point(w, math.inf, slope, matrix, matrix)
 
     def ratio(self, point, model, step, trial):
         if abs(point.loss - trial.loss) <= 4 * np.finfo(float).eps * point.loss:
@@ -271,6 +279,7 @@ class _Task(LeastSquares):
         return super().ratio(point, model, step, trial)
 
     def state(self, iteration, point, model, damping, work):
+        self.undefined = False
         return State(iteration, self.theta, point.w, point.loss, point.gradient_norm)
 
 
@@ -294,7 +303,7 @@ class _Tracker:
 
     def evaluate(self, x):
         if not np.array_equal(self.last[0], x):
-            self.last = np.array(x, copy=True), self.task.evaluate(self.parameters(x))
+            self.last = np.array(x, copy=True), self.task.tried(self.parameters(x))
             self.n_evaluations += 1
         return self.last[1]
 
@@ -304,8 +313,7 @@ class _Tracker:
             return
         self.point = self.evaluate(x)
         self.history.append(self.task.state(len(self.history), self.point, None, None, None))
-        if self.callback is not None:
-            self.callback(self.history[-1])
+        tell(self.callback, self.history[-1])
 
     def result(self, status):
         kept = self.point, self.history, self.n_evaluations, self.tolerance
@@ -315,6 +323,8 @@ class _Tracker:
 def _result(task, point, history, n_evaluations, tolerance, status):
     if status is not Status.NO_OVERLAP and point.gradient_norm <= tolerance:
         status = Status.CONVERGED
+    if status is Status.SMALL_STEP and task.undefined:
+        status = Status.NOT_FINITE  # what kept the steps small
     n_iter, advice = len(history) - 1, ADVICE[status]
     if task.problem.overlap is not None and (lost := out_of_sight(task.problem, point)):
         status, advice = Status.NO_OVERLAP, lost
@@ -335,6 +345,8 @@ def _result(task, point, history, n_evaluations, tolerance, status):
 
 def check_start(problem: RegistrationProblem, w0: torch.Tensor):
     """Raise unless `w0` can be the parameters of a registration problem."""
+    problem.check_constants()
+    checks.check_constant("w0", w0)
     checks.check_dtype("w0", w0, problem.reference.data.dtype)
     problem.check_parameters(w0, "w0")
     if not torch.isfinite(w0).all():

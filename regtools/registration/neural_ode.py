@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from ..images import Domain
+from ..images import Domain, checks
 from .transforms import Transform, check_dim, check_shapes
 
 
@@ -54,8 +54,7 @@ class NeuralODE(Transform):
 
     def __init__(self, dim: int, width: int = 8, domain: Domain | None = None) -> None:
         self.dim = check_dim(dim)
-        if width < 1:
-            raise ValueError(f"width must be at least 1; got {width}")
+        width = checks.whole("width", width)
         if domain is not None and domain.dim != dim:
             raise ValueError(f"domain must have dim = {dim} axes; got {domain.dim}")
         self.width = width
@@ -188,7 +187,7 @@ class NeuralODE(Transform):
         seen_dx_dw = scale[:, None] * stage.dx_dw
         # Derivative of each argument a of tanh along w: through W1, b1, and through x.
         arguments = w1[:, :-1] @ seen_dx_dw
-        columns = torch.arange(width)
+        columns = torch.arange(width, device=w.device)
         ends = self._sizes[0]
         rows = arguments[:, :, :ends].reshape(n, width, width, self.dim + 1)
         rows[:, columns, columns] += stage.inputs[:, None, :-1]
@@ -214,7 +213,9 @@ class NeuralODE(Transform):
         The hidden layer is random with a fixed seed and the output layer zero: with all
         parameters zero, the gradient of the hidden layer would vanish for ever.
         """
-        generator = torch.Generator().manual_seed(seed)
-        hidden = torch.randn(sum(self._sizes[:2]), generator=generator, dtype=torch.float64)
+        generator = torch.Generator("cpu").manual_seed(seed)  # the same numbers on every device
+        hidden = torch.randn(
+            sum(self._sizes[:2]), generator=generator, dtype=torch.float64, device="cpu"
+        )
         w = torch.cat([hidden, hidden.new_zeros(sum(self._sizes[2:]))])
-        return w.to(dtype=dtype, device=device)
+        return w.to(dtype=dtype, device=torch.get_default_device() if device is None else device)

@@ -18,7 +18,7 @@ import math
 
 import torch
 
-from ..images import SplineImage, checks
+from ..images import Copied, SplineImage, checks
 
 FADE = 3.0
 """Cells within which the visibility rises from the border of the box to one."""
@@ -44,6 +44,9 @@ class Overlap:
         If a mask has another dtype or shape than its image, is not finite, or leaves 0 to 1.
     """
 
+    seen = Copied()
+    _seen: torch.Tensor
+
     def __init__(
         self,
         template: SplineImage,
@@ -56,6 +59,10 @@ class Overlap:
         if template_mask is not None:
             _check_mask("template_mask", template_mask, template)
             self.template_mask = SplineImage(template_mask, template.domain, "mirror")
+        for name, one in [("reference", reference.data), ("reference_mask", reference_mask)]:
+            checks.check_constant(
+                name, one, 'the spread of the reference in surround="overlap" is a constant'
+            )
         data = reference.data.flatten()
         self.seen = torch.ones_like(data)
         if reference_mask is not None:
@@ -68,7 +75,7 @@ class Overlap:
 
     def visibility(self, y: torch.Tensor) -> torch.Tensor:
         """Return v at the moved points ``(n, dim)``, differentiable in them, shape ``(n,)``."""
-        v = self.seen
+        v = self._seen
         for low, high in self._distances(y):
             v = v * _rise(low.clamp(0, 1)) * _rise(high.clamp(0, 1))
         return v if self.template_mask is None else v * self.template_mask(y)
@@ -80,14 +87,14 @@ class Overlap:
             for (low, high), width in zip(self._distances(y), self._widths(), strict=True)
         ]
         dim = len(factors)
-        value = self.seen * math.prod(one[0] for one in factors)
+        value = self._seen * math.prod(one[0] for one in factors)
         slope = [
-            self.seen * math.prod(one[int(j == k)] for j, one in enumerate(factors))
+            self._seen * math.prod(one[int(j == k)] for j, one in enumerate(factors))
             for k in range(dim)
         ]
         second = [
             [
-                self.seen * math.prod(one[(j == k) + (j == i)] for j, one in enumerate(factors))
+                self._seen * math.prod(one[(j == k) + (j == i)] for j, one in enumerate(factors))
                 for i in range(dim)
             ]
             for k in range(dim)

@@ -141,7 +141,8 @@ def register(
         Decreasing blur in pixels⁴. Two a decade if left out, from waves of half the shorter side
         of the box to 0.01.
     callback : callable, optional
-        ``callback(attempt)`` after each start. Ctrl-C returns the best so far.
+        ``callback(attempt)`` after each start. Ctrl-C, or StopIteration raised in it, returns the
+        best so far.
 
     Returns
     -------

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..solvers import Record, SolverResult, Status
+from ..images import checks
+from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
 from .derivatives import gradient, mixed_derivative, second_order_model
 from .minimise import GTOL, check_start, levenberg_marquardt, newton
 from .problem import RegistrationProblem
@@ -134,7 +135,8 @@ def predictor_corrector(
         exact Hessian or 2JᵀJ. None is the traditional multi-scale method. If it is the matrix
         of the corrector, the last one is reused.
     callback : callable, optional
-        ``callback(step)`` after each scale. Ctrl-C returns the path so far.
+        ``callback(step)`` after each scale. Ctrl-C, or StopIteration raised in it, returns the path
+        so far.
     gtol, max_iter
         Handed to the corrector.
 
@@ -195,8 +197,7 @@ def predictor_corrector(
             steps.append(step)
             w, before = result.w, theta
             matrix = _prediction_matrix(problem, step, corrector, predictor)
-            if callback is not None:
-                callback(step)
+            tell(callback, step)
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
                 break
@@ -224,22 +225,24 @@ def _prediction_matrix(problem, step, corrector, predictor):
 
 
 def _loss_and_slope(problem, w, theta):
-    """Loss and gradient norm at a point, as the solvers measure it."""
-    slope = problem.scaled(gradient(problem, w, theta))
+    """Loss and gradient norm at a point, as the solvers measure it; NaN where it is not defined."""
+    try:
+        slope = problem.scaled(gradient(problem, w, theta))
+    except NotFiniteError:
+        return math.nan, math.nan
     return float(problem.loss(w, theta)), float(slope.norm())
 
 
 def check_thetas(thetas):
     """Return the scales as floats; raise unless they can be those of a path."""
     try:
-        thetas = [float(theta) for theta in thetas]
+        thetas = list(thetas)
     except TypeError as error:
         raise TypeError(f"thetas must be a sequence of numbers; got {thetas!r}") from error
     if not thetas:
         raise ValueError("thetas must hold at least one scale; got none")
     for k, theta in enumerate(thetas):
-        if not (math.isfinite(theta) and theta >= 0):
-            raise ValueError(f"thetas must be finite and at least 0; got {theta} at index {k}")
+        thetas[k] = theta = checks.not_negative("thetas", theta, note=f" at index {k}")
         if k and theta >= thetas[k - 1]:
             raise ValueError(
                 f"thetas must strictly decrease; got {thetas[k - 1]} then {theta} at index {k}"

@@ -109,8 +109,8 @@ def _compare(problem, before, after):
     return Comparison(
         theta_before=before.theta,
         theta=theta,
-        w=w,
-        w_corrected=after.w,
+        w=w.clone(),
+        w_corrected=after.w.clone(),
         steps=steps,
         losses={name: float(problem.loss(*place)) for name, place in places.items()},
         gradient_norms={

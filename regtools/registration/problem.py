@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from ..images import Pair, SplineImage, checks, tracing
+from ..images import Copied, Pair, SplineImage, checks, copy, tracing
+from ..solvers import NotFiniteError
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -20,19 +21,32 @@ class Tikhonov:
     Parameters
     ----------
     reference : torch.Tensor
-        Shape ``(n_params,)``, usually ``transform.identity()``.
+        Shape ``(n_params,)``, usually ``transform.identity()``; a copy is kept.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `reference` is not a float32 or float64 tensor with one axis; when called, if `w` has
+        another shape.
 
     References
     ----------
     Chapter 3.
     """
 
+    reference = Copied()
+    _reference: torch.Tensor
+
     def __init__(self, reference: torch.Tensor) -> None:
+        checks.check_floating("reference", reference)
+        if reference.ndim != 1:
+            raise ValueError(f"reference must have shape (n_params,); got {tuple(reference.shape)}")
         self.reference = reference
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
         """Return S(w)."""
-        return (w - self.reference).square().sum()
+        checks.check_shape("w", w, self._reference.shape)
+        return (w - self._reference).square().sum()
 
 
 class RegistrationProblem:
@@ -74,6 +88,9 @@ class RegistrationProblem:
     Paper, equation (2); Modersitzki, *FAIR* (SIAM, 2009), chapter 6.
     """
 
+    points, scaling = Copied(), Copied()
+    _points: torch.Tensor
+
     def __init__(
         self,
         template: SplineImage,
@@ -107,9 +124,12 @@ class RegistrationProblem:
             name = getattr(transform, "__name__", type(transform).__name__)
             raise TypeError(f"transform must be an instance of a Transform; got {name}")
         for name in ("dim", "n_params"):
-            if not isinstance(getattr(transform, name, None), int):
+            try:
+                checks.whole(name, getattr(transform, name, None))
+            except ValueError as error:
                 kind = type(transform).__name__
-                raise TypeError(f"transform must set {name}, a whole number; {kind} does not")
+                words = f"transform must set {name}, a whole number from 1; {kind} does not"
+                raise TypeError(words) from error
         if transform.dim != template.domain.dim:
             raise ValueError(
                 f"transform must have dim = {template.domain.dim}; got {transform.dim}"
@@ -117,8 +137,7 @@ class RegistrationProblem:
         for name, image in [("template", template), ("reference", reference)]:
             if image.data.min() == image.data.max():
                 raise ValueError(f"{name} must not be constant: there is nothing to register")
-        if not (math.isfinite(lam) and lam >= 0):
-            raise ValueError(f"lam must be finite and at least 0; got {lam}")
+        lam = checks.not_negative("lam", lam)
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         checks.check_choice("surround", surround, SURROUNDS)
@@ -167,8 +186,7 @@ class RegistrationProblem:
         theta : float or torch.Tensor
             Blur of both images in pixels⁴.
         """
-        self.check_parameters(w)
-        y = self.transform(w, self.points)
+        y = self.moved_points(w)
         difference = self.template(y, theta) - self.reference_values(theta)
         if self.overlap is None:
             return self.weight * difference
@@ -177,6 +195,38 @@ class RegistrationProblem:
         seen = v.square().sum() + self.overlap.extra
         rows = torch.cat([v * difference, missing])
         return self.weight * (len(y) / seen).sqrt() * rows
+
+    def moved_points(self, w: torch.Tensor) -> torch.Tensor:
+        """Return the moved cell centres y(x; w), shape ``(n, dim)``.
+
+        Raises
+        ------
+        NotFiniteError
+            A ValueError: if the map is not defined at `w`.
+        ValueError, TypeError
+            If `w` has another shape than ``(n_params,)``, or the map changes that of the points.
+        """
+        self.check_parameters(w)
+        return self.checked_points(self.transform(w, self.points))
+
+    def checked_points(self, y: torch.Tensor) -> torch.Tensor:
+        """Return what the map made of the points; raise unless these can be looked at."""
+        name = f"what {type(self.transform).__name__} makes of the points"
+        checks.check_dtype(name, y, self._points.dtype)
+        checks.check_shape(name, y, self._points.shape)
+        try:
+            checks.check_finite(name, y, "value")
+        except ValueError as error:
+            raise NotFiniteError(f"w must be where the map is defined: {error}") from error
+        return y
+
+    def check_constants(self) -> None:
+        """Raise if an image or a mask is differentiated: what a solver returns is a constant."""
+        mask = None if self.overlap is None else self.overlap.template_mask
+        named = {"template_mask": mask, "template": self.template, "reference": self.reference}
+        for name, image in named.items():
+            if image is not None:
+                checks.check_constant(name, image.data)
 
     def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
         """Raise unless `w` has the shape ``(n_params,)``."""
@@ -187,25 +237,26 @@ class RegistrationProblem:
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
+        theta = checks.check_theta(theta)
         if torch.is_tensor(theta) or not tracing.is_plain(self.reference.data):
-            return self.reference(self.points, theta)
+            return self.reference(self._points, theta)
         kept = self._kept
         if kept is None or kept[0] != theta:
             with tracing.outside_transforms():
-                kept = self._kept = theta, self.reference(self.points, theta)
-        return kept[1]
+                kept = self._kept = theta, self.reference(self._points, theta)
+        return copy(kept[1])
 
     def covered(self, w: torch.Tensor) -> float:
         """Return which part of the reference the template covers; 1 where it is zero outside."""
         if self.overlap is None:
             return 1.0
-        v = self.overlap.visibility(self.transform(w, self.points))
+        v = self.overlap.visibility(self.moved_points(w))
         return float(v.square().sum() / self.overlap.seen.square().sum())
 
     def loss_out_of_sight(self, theta: float) -> float:
         """Return the loss with nothing of the template in sight."""
         if self.overlap is not None:
-            return self.domain.cell_volume * len(self.points) * self.overlap.variance
+            return self.domain.cell_volume * len(self._points) * self.overlap.variance
         return self.domain.cell_volume * float(self.reference_values(theta).square().sum())
 
     def scaled(self, derivative: torch.Tensor) -> torch.Tensor:
@@ -228,4 +279,8 @@ class RegistrationProblem:
         """Return λ² S(w), a number."""
         if not self.lam or self.regularizer is None:
             return torch.zeros((), dtype=w.dtype, device=w.device)
-        return self.lam**2 * self.regularizer(w)
+        value = self.regularizer(w)
+        if not torch.is_tensor(value) or value.ndim:
+            got = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
+            raise ValueError(f"regularizer must return a tensor without axes; got {got}")
+        return self.lam**2 * value

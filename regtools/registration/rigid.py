@@ -28,7 +28,7 @@ class Translation(AffineSubset):
 
     def __init__(self, dim: int) -> None:
         self.dim = check_dim(dim)
-        self.n_params = dim
+        self.n_params = self.dim
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
         """Return ``[A row by row, b]`` with A = I and b = w."""
@@ -41,7 +41,7 @@ class Translation(AffineSubset):
 
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z is a cell."""
-        return torch.diag(torch.tensor(domain.h, dtype=torch.float64))
+        return torch.diag(torch.tensor(domain.h, dtype=torch.float64, device="cpu"))
 
 
 class Rigid(AffineSubset):
@@ -96,9 +96,14 @@ class Rigid(AffineSubset):
 
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z moves a corner of the box by about a cell."""
-        sides = torch.tensor([domain.lower, domain.upper], dtype=torch.float64).diff(dim=0)
+        sides = torch.tensor([domain.lower, domain.upper], dtype=torch.float64, device="cpu").diff(
+            dim=0
+        )
         turn = min(domain.h) / (sides.norm() / 2)
-        scales = [turn.expand(self.n_turns), torch.tensor(domain.h, dtype=torch.float64)]
+        scales = [
+            turn.expand(self.n_turns),
+            torch.tensor(domain.h, dtype=torch.float64, device="cpu"),
+        ]
         return torch.diag(torch.cat(scales))
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from ..images import checks
-from ..solvers import Record, Status
+from ..solvers import Record, Status, tell
 from .minimise import newton
 from .path import PathResult, predictor_corrector
 from .starts import MAKERS, STARTS, NoStartError
@@ -107,6 +107,7 @@ def _checked(item, problem):
         return item
     if not torch.is_tensor(item):
         raise TypeError(f"start must hold names and tensors; got {checks.kind(item)}")
+    checks.check_constant("start", item)
     checks.check_dtype("start", item, problem.reference.data.dtype)
     rows, p = item if item.ndim == 2 else item[None], problem.transform.n_params
     if not len(rows) or rows.shape[1:] != (p,):
@@ -119,7 +120,7 @@ def _checked(item, problem):
 def covered(problem, w) -> torch.Tensor:
     """Return where the moved points lie in the box, shape ``domain.m``."""
     domain = problem.domain
-    return domain.contains(problem.transform(w, problem.points)).reshape(domain.m)
+    return domain.contains(problem.moved_points(w)).reshape(domain.m)
 
 
 class Search:
@@ -247,8 +248,7 @@ class Search:
 
     def _report(self, attempt):
         self.attempts.append(attempt)
-        if self.callback is not None:
-            self.callback(attempt)
+        tell(self.callback, attempt)
 
     def _clear(self):
         """Whether the best so far needs no other."""

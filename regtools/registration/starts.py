@@ -97,8 +97,7 @@ def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
     ----------
     Chapter 3 starts from 24 angles.
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1; got {n}")
+    n = checks.whole("n", n)
     domain, data = problem.domain, problem.reference.data
     if domain.dim == 2:
         angles = [2 * math.pi * k / n for k in range(n)]
@@ -223,8 +222,8 @@ def _turns_of_a_cube():
     turns = []
     for order in itertools.permutations(range(3)):
         for signs in itertools.product((1.0, -1.0), repeat=3):
-            A = torch.zeros(3, 3, dtype=torch.float64)
-            A[range(3), list(order)] = torch.tensor(signs, dtype=torch.float64)
+            A = torch.zeros(3, 3, dtype=torch.float64, device="cpu")
+            A[range(3), list(order)] = torch.tensor(signs, dtype=torch.float64, device="cpu")
             if torch.linalg.det(A) > 0:
                 turns.append(A.tolist())
     return turns

@@ -7,7 +7,7 @@ import abc
 import torch
 from torch.func import hessian, jacfwd, vjp
 
-from ..images import Domain
+from ..images import Domain, checks
 
 
 class Transform(abc.ABC):
@@ -116,6 +116,7 @@ class AffineSubset(Transform):
         """Map points `x` of shape ``(n, dim)``; returns the same shape."""
         check_shapes(self, w, x)
         affine = self.affine(w)
+        checks.check_shape(f"{type(self).__name__}.affine", affine, (self.dim * (self.dim + 1),))
         matrix = affine[: self.dim**2].reshape(self.dim, self.dim)
         return x @ matrix.T + affine[self.dim**2 :]
 
@@ -143,15 +144,15 @@ class Affine(AffineSubset):
 
     def __init__(self, dim: int) -> None:
         self.dim = check_dim(dim)
-        self.n_params = dim * (dim + 1)
+        self.n_params = self.dim * (self.dim + 1)
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
-        """Return `w`."""
-        return w
+        """Return a copy of `w`."""
+        return w.clone()
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
-        """Return `affine`."""
-        return affine
+        """Return a copy of `affine`."""
+        return affine.clone()
 
     def identity(
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
@@ -163,7 +164,7 @@ class Affine(AffineSubset):
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: z changes A about the centre of the box, and the shift there."""
         d, p = self.dim, self.n_params
-        S = torch.zeros(p, p, dtype=torch.float64)
+        S = torch.zeros(p, p, dtype=torch.float64, device="cpu")
         for k, h in enumerate(domain.h):
             S[d * d + k, d * d + k] = h
             for i, (low, high) in enumerate(zip(domain.lower, domain.upper, strict=True)):
@@ -189,9 +190,13 @@ class Affine(AffineSubset):
 
 
 def check_dim(dim):
-    if dim not in (2, 3):
-        raise ValueError(f"dim must be 2 or 3; got {dim!r}")
-    return dim
+    try:
+        found = checks.whole("dim", dim)
+    except ValueError:
+        found = None
+    if found not in (2, 3):
+        raise ValueError(f"dim must be 2 or 3; got {checks.shown(dim)}")
+    return found
 
 
 def check_shapes(transform, w, x):

@@ -11,6 +11,7 @@ from .status import (
     Status,
     gradient_message,
     message,
+    tell,
 )
 
 __all__ = [
@@ -29,4 +30,5 @@ __all__ = [
     "gradient_message",
     "message",
     "minimise_damped",
+    "tell",
 ]

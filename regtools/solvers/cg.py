@@ -155,10 +155,10 @@ def conjugate_gradient(
     Hestenes and Stiefel (1952); Nocedal and Wright, *Numerical Optimization* (2006), algorithm
     5.2. Chapter 7.
     """
-    apply, tol, exactly = _check(A, b, x0, n_iter, tol, max_iter, columns)
+    apply, tol, most, exactly = _check(A, b, x0, n_iter, tol, max_iter, columns)
     axes = tuple(range(b.ndim - columns))
     unknowns = b.numel() // b.shape[-1] if columns else b.numel()
-    most = n_iter or max_iter or 10 * unknowns
+    most = most or 10 * unknowns
     r = b if x0 is None else b - apply(x0)
     # Squares of tiny and of huge numbers leave the range of floating point; powers of two cost no
     # digit.
@@ -291,16 +291,13 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
             raise ValueError(f"A must keep the shape {tuple(x.shape)}; got {tuple(product.shape)}")
         return product
 
-    checks.check_n_iter("n_iter", n_iter)
-    checks.check_n_iter("max_iter", max_iter)
+    n_iter, max_iter = checks.count("n_iter", n_iter), checks.count("max_iter", max_iter)
     if n_iter is not None and (tol is not None or max_iter is not None):
         raise ValueError("n_iter is a count and goes alone; with tol, give max_iter")
-    if tol is not None and not tol >= 0:
-        raise ValueError(f"tol must be at least 0; got {tol}")
-    eps = torch.finfo(b.dtype).eps
-    if n_iter is not None:
-        return apply, eps**2, True  # below it rounding leaves nothing to do
-    return apply, max(1e-10 if tol is None else tol, 8 * eps), False
+    # Below these rounding leaves nothing to do, and no residual can be told from zero.
+    eps, exactly, most = torch.finfo(b.dtype).eps, n_iter is not None, n_iter or max_iter
+    tol = 1e-10 if tol is None else checks.not_negative("tol", tol)
+    return apply, eps**2 if exactly else max(tol, 8 * eps), most, exactly
 
 
 def _result(x, squares, base, tol, unit, n_iter, status, steps):

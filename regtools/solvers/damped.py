@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .status import NotFiniteError, Status
+from .status import NotFiniteError, Status, tell
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
     damping : float
         First γ, relative to the first `scale` that is not zero.
     callback : callable, optional
-        ``callback(state)`` after each accepted step. Ctrl-C ends the run with what there is; before
-        the first model is known it passes through.
+        ``callback(state)`` after each accepted step. Ctrl-C, or StopIteration raised in it, ends
+        the run with what there is; before the first model is known Ctrl-C passes through.
 
     Returns
     -------
@@ -140,8 +140,8 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
         relative = math.nan if gamma is None else gamma / scale
         state = problem.state(len(run.history), point, model, relative, run.work)
         run.history = (*run.history, state)
-        if callback is not None and gamma is not None:
-            callback(state)
+        if gamma is not None:
+            tell(callback, state)
         better = problem.refined(point, state)
         if better is not None:
             run.work += better.work

@@ -1,9 +1,9 @@
 """How a run ended, for every solver of the package, and what all their results share."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from ..images import ShortRepr
+from ..images import ShortRepr, copy
 
 
 class Status(enum.Enum):
@@ -24,16 +24,24 @@ class Status(enum.Enum):
     BREAKDOWN = "breakdown"
 
 
-class NotFiniteError(ArithmeticError):
+class NotFiniteError(ArithmeticError, ValueError):
     """The objective or a derivative left the finite numbers at a point that was tried."""
 
 
-class Record(ShortRepr):
+class OwnTensors:
+    """Mixin for dataclasses: they keep copies of tensors, so that no two share memory."""
+
+    def __post_init__(self):
+        for one in fields(self):  # ty: ignore[invalid-argument-type]
+            object.__setattr__(self, one.name, copy(getattr(self, one.name)))
+
+
+class Record(OwnTensors, ShortRepr):
     """What a history keeps of one iterate."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class SolverResult(ShortRepr):
+class SolverResult(OwnTensors, ShortRepr):
     """What the results of all solvers share.
 
     Attributes
@@ -69,6 +77,16 @@ GRADIENT_ADVICE = {
     Status.STOPPED: "Interrupted; the best point so far is returned.",
 }
 """What all minimisers with a gradient test say; each adds what is its own."""
+
+
+def tell(callback, state):
+    """Call a callback, if there is one; StopIteration raised in it stops the run as Ctrl-C does."""
+    if callback is None:
+        return
+    try:
+        callback(state)
+    except StopIteration as error:
+        raise KeyboardInterrupt("stopped by the callback") from error
 
 
 def message(status, n_iter, test, advice):

@@ -9,7 +9,7 @@ import torch
 
 from ..images import Domain, checks
 from ..registration import Affine, AffineSubset, Rigid, Translation
-from ..solvers import Status
+from ..solvers import Status, tell
 from .exposure import (
     EXPOSURES,
     despeckled,
@@ -46,7 +46,7 @@ class Rounds:
         *, lam, noise, margin, psf, exposure, robust,
     ):  # fmt: skip
         checks.check_floating("frames", frames)
-        checks.check_whole("factor", factor)
+        factor = checks.whole("factor", factor)
         if frames.ndim not in (3, 4):
             raise ValueError(
                 f"frames must have shape (q + 1, m0, m1[, m2]); got {tuple(frames.shape)}"
@@ -72,13 +72,18 @@ class Rounds:
         for name, value in [("lam", lam), ("margin", margin)]:
             if isinstance(value, str):
                 checks.check_choice(name, value, ["auto"])
+        auto = ', or "auto"'
+        self.lam = None if isinstance(lam, str) else checks.positive("lam", lam, also=auto)
+        self.margin = None if isinstance(margin, str) else checks.whole("margin", margin, 0, auto)
+        self.noise = None if noise is None else checks.positive("noise", noise)
+        self.psf = checks.not_negative("psf", psf)
         self.transform = TRANSFORMS[frames_transform](self.domain)
         self.factor, self.surround = factor, surround
-        self.lam, self.noise, self.margin = None if lam == "auto" else lam, noise, margin
-        self.psf, self.exposure, self.robust = psf, exposure, robust
+        self.exposure, self.robust = exposure, robust
 
     def register(self, w0):
         """Find maps to start from, brightness, and the frames to use."""
+        checks.check_constant("w0", w0)
         self.registration = None
         if self.surround == "auto":
             self.surround = surround_of(self.frames, self.weights)
@@ -166,7 +171,7 @@ class Rounds:
 
     def cells(self, w):
         """The margin: what frames see, and the rim that splines and later rounds need."""
-        if self.margin != "auto":
+        if self.margin is not None:
             return self.margin
         if self.surround == "zero":
             return 0
@@ -191,7 +196,7 @@ class Rounds:
         return float(torch.stack(gaps).max())
 
     def run(self, w0, max_rounds, callback):
-        checks.check_whole("max_rounds", max_rounds)
+        max_rounds = checks.whole("max_rounds", max_rounds)
         self.register(w0)
         history, status = [], Status.MAX_ITERATIONS
         lam = self.lam
@@ -202,8 +207,7 @@ class Rounds:
                 history.append(result)
                 gap = self.moved(result.w)
                 self.w[[j - 1 for j in self.used[1:]]] = result.w.reshape(len(self.used) - 1, -1)
-                if callback is not None:
-                    callback(result)
+                tell(callback, result)
             except KeyboardInterrupt:
                 if not history:
                     raise

@@ -4,6 +4,9 @@ import warnings
 
 import torch
 
+LIMIT = torch.iinfo(torch.int32).max
+"""The indices of a matrix are int32, which take half the memory and time of int64."""
+
 
 class RowPattern:
     """Where the entries of a matrix stand, given column indices row by row, with repetitions.
@@ -82,6 +85,12 @@ def _starts(counts):
 def _csr(starts, columns, values, shape):
     copies, n_entries = len(values), len(columns)
     offsets = torch.arange(copies, device=starts.device)[:, None] * n_entries
+    most = max(n_entries * copies, copies * shape[0], shape[1])
+    if most > LIMIT:
+        raise ValueError(
+            f"frames must be fewer or smaller: a matrix has {most} entries, rows or columns, and "
+            f"its indices end at {LIMIT}"
+        )
     starts = torch.cat([(starts[:-1] + offsets).flatten(), starts[-1:] * copies])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
@@ -90,5 +99,6 @@ def _csr(starts, columns, values, shape):
             columns.repeat(copies).int(),
             torch.cat(list(values)),
             size=(copies * shape[0], shape[1]),
+            device=starts.device,
             check_invariants=False,
         )

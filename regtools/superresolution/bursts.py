@@ -75,8 +75,8 @@ def super_resolve(
     max_rounds : int
         Most rounds.
     callback : callable, optional
-        ``callback(result)`` with the `VarProResult` after each round. Ctrl-C returns the best so
-        far.
+        ``callback(result)`` with the `VarProResult` after each round. Ctrl-C, or StopIteration
+        raised in it, returns the best so far.
 
     Returns
     -------

@@ -59,7 +59,7 @@ def despeckled(frames: torch.Tensor) -> torch.Tensor:
     around = scipy.ndimage.median_filter(data, size=(1, *[3] * dim))
     gap = np.abs(data - around)
     spread = 1.4826 * np.median(gap.reshape(len(data), -1), axis=1).reshape(-1, *[1] * dim)
-    return torch.as_tensor(np.where(gap > SPECKLE * spread, around, data)).to(frames)
+    return frames.new_tensor(np.where(gap > SPECKLE * spread, around, data))
 
 
 def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.Tensor, kind):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from ..images import Domain, SplineImage, checks
@@ -53,6 +51,7 @@ def simulate_frames(
     ----------
     Paper, section 4: d = (I ⊗ K) I(w) f. Chapter 5.
     """
+    factor = checks.whole("factor", factor)
     frame_domain = coarse_domain(domain, factor)
     check_image("image", image, domain)
     spline, transform = SplineImage(image, domain), Affine(domain.dim)
@@ -74,7 +73,7 @@ def simulate_frames(
 def coarse_domain(domain: Domain, factor: int):
     """Return the box with cells `factor` times as wide, checking that this is possible."""
     checks.check_domain(domain)
-    checks.check_whole("factor", factor)
+    factor = checks.whole("factor", factor)
     if any(m % factor for m in domain.m):
         raise ValueError(f"factor must divide domain.m = {domain.m}; got {factor}")
     return Domain(domain.omega, tuple(m // factor for m in domain.m))
@@ -129,12 +128,8 @@ def check_rows(rows: str):
     checks.check_choice("rows", rows, ROWS)
 
 
-def check_options(margin: int, psf: float, transform: AffineSubset, dim: int):
-    """Raise unless these can be the options of a problem."""
-    if isinstance(margin, bool) or not isinstance(margin, int) or margin < 0:
-        raise ValueError(f"margin must be a number of cells, at least 0; got {margin!r}")
-    if not (checks.is_number(psf) and math.isfinite(psf) and psf >= 0):
-        raise ValueError(f"psf must be finite and at least 0, in pixels of a frame; got {psf!r}")
+def check_transform(transform: AffineSubset, dim: int):
+    """Raise unless this can be the map of the frames of a problem."""
     if not isinstance(transform, AffineSubset):
         kind = getattr(transform, "__name__", type(transform).__name__)
         raise TypeError(f"transform must be an instance of an AffineSubset; got {kind}")
@@ -147,6 +142,7 @@ def check_weights(weights: torch.Tensor | None, frames: torch.Tensor):
     if weights is None:
         return None
     checks.check_floating("weights", weights)
+    checks.check_constant("weights", weights)
     checks.check_dtype("weights", weights, getattr(frames, "dtype", None))
     if weights.shape != frames.shape:
         raise ValueError(
@@ -159,7 +155,7 @@ def check_weights(weights: torch.Tensor | None, frames: torch.Tensor):
             "weights must lie between 0 and 1 and not be zero everywhere; "
             f"got {float(weights.min()):g} to {float(weights.max()):g}"
         )
-    return weights.detach().clone()
+    return weights.clone()
 
 
 def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
@@ -174,6 +170,7 @@ def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
         hint = "; stack them with torch.stack(frames)" if sizes else ""
         raise TypeError(f"frames must be one tensor; got {type(frames).__name__}{hint}")
     checks.check_floating("frames", frames)
+    checks.check_constant("frames", frames)
     if frames.ndim != 1 + dim or (m and tuple(frames.shape[1:]) != m):
         sizes = ", ".join(str(m[k]) if m else f"m{k}" for k in range(dim))
         why = ", the cells of domain over factor" if m else ""
@@ -183,7 +180,7 @@ def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
     if weights is not None:
         frames = torch.where(weights > 0, frames, 0)
     checks.check_finite("frames", frames, "pixel")
-    return frames.detach().clone()
+    return frames.clone()
 
 
 def _is_images(frames):

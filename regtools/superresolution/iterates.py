@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from ..images import checks
+
 
 @dataclass(frozen=True)
 class Iterate:
@@ -56,6 +58,7 @@ def exact_iterates(problem, run, truth, count):
     ----------
     Paper, section 4.3.2: final errors are measured after an exact solve.
     """
+    checks.check_shape("truth", truth, problem.canvas.m)
     return [_look_at(problem, state, truth, count) for state in run.history]
 
 

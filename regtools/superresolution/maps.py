@@ -18,7 +18,7 @@ from ..registration import (
     choose_surround,
     predictor_corrector,
 )
-from ..solvers import SolverResult, Status
+from ..solvers import SolverResult, Status, tell
 from .frames import check_frames, check_weights
 
 DARK = 0.08
@@ -92,8 +92,8 @@ def register_frames(
     transform : AffineSubset, optional
         The map of each frame: `Affine` by default, `Rigid` or `Translation`.
     callback : callable, optional
-        ``callback(path)`` after each frame. Ctrl-C returns the frames so far, with the status
-        "stopped".
+        ``callback(path)`` after each frame. Ctrl-C, or StopIteration raised in it, returns the
+        frames so far, with the status "stopped".
 
     Returns
     -------
@@ -150,8 +150,7 @@ def register_frames(
                 reference_mask=mask,
             )
             paths.append(_best_path(pair, thetas, w0))
-            if callback is not None:
-                callback(paths[-1])
+            tell(callback, paths[-1])
             if paths[-1].status is Status.STOPPED:
                 break
     except KeyboardInterrupt:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 import torch
 
-from ..images import local_taylor, stencil
+from ..images import checks, local_taylor, stencil
 from ._sparse import RowPattern
 from .layout import FrameLayout
 
@@ -68,6 +68,7 @@ class FrameOperator:
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the rows ``(n_rows[, p])`` of an image ``(*m[, p])``."""
+        self._check("image", image, self.layout.canvas.m)
         layout, dim = self.layout, self.layout.canvas.dim
         moving = self._moving @ layout.coefficients(image).flatten(0, dim - 1)
         still, smooth = self._still @ image.flatten(0, dim - 1), layout.row_sizes[0]
@@ -78,6 +79,7 @@ class FrameOperator:
 
     def adjoint(self, rows: torch.Tensor) -> torch.Tensor:
         """Return Aᵀ rows, shape ``(*m[, p])``."""
+        self._check("rows", rows, (sum(self.layout.row_sizes),))
         layout = self.layout
         before, within, _ = layout.row_sizes
         shape = *layout.canvas.m, *rows.shape[1:]
@@ -89,6 +91,12 @@ class FrameOperator:
             first[before:], still[:before] = 0, 0
             image = image + layout.blur((self._still_adjoint @ first).reshape(shape))
         return image + (self._still_adjoint @ still).reshape(shape)
+
+    def _check(self, name, value, shape):
+        """Raise unless a tensor has this shape, and perhaps one axis more."""
+        if tuple(value.shape[: len(shape)]) != tuple(shape) or value.ndim > len(shape) + 1:
+            words = f"shape {tuple(shape)}, or one axis more; got {tuple(value.shape)}"
+            raise ValueError(f"{name} must have {words}")
 
     def normal(self, image: torch.Tensor) -> torch.Tensor:
         """Return :math:`A^T A` image."""
@@ -132,6 +140,7 @@ class FrameOperator:
         Shape ``(n_moving, pixels of a frame, parameters of a frame)``.
         """
         layout, dim = self.layout, self.layout.canvas.dim
+        checks.check_shape("image", image, layout.canvas.m)
         terms = local_taylor(layout.coefficients(image), self._points, layout.canvas, 1)
         per_row = layout.per_row
         homogeneous = layout.homogeneous.reshape(1, -1, per_row, dim + 1)
@@ -147,6 +156,7 @@ class FrameOperator:
     def derivative_adjoint(self, rows: torch.Tensor) -> torch.Tensor:
         """Return (∂_w Aᵀ) rows for one set of rows, shape ``(*m, n_params)``."""
         layout = self.layout
+        checks.check_shape("rows", rows, (sum(layout.row_sizes),))
         moving = rows[layout.row_sizes[0] :][: layout.row_sizes[1]]
         spread = (self._tangents[1] @ moving).reshape(
             -1, layout.n_moving, math.prod(layout.canvas.m)

@@ -25,15 +25,16 @@ from typing import Any
 import torch
 from torch.func import jacfwd
 
-from ..images import Domain, SplineImage, checks, tracing
+from ..images import Copied, Domain, SplineImage, checks, copy
 from ..registration import Affine, AffineSubset
 from ..solvers import CGResult, conjugate_gradient
+from .accuracy import doubt
 from .frames import (
     average_blocks,
     check_frames,
     check_image,
-    check_options,
     check_rows,
+    check_transform,
     check_weights,
     coarse_domain,
     differences,
@@ -87,6 +88,10 @@ class SuperResolutionProblem:
     Paper, equations (6) and (7), with L divided by h; Chung, Haber and Nagy (2006). Chapter 5.
     """
 
+    frames, weights, target = Copied(), Copied(), Copied()
+    _frames: Any
+    _weights: Any
+
     def __init__(
         self,
         frames: torch.Tensor,
@@ -100,35 +105,35 @@ class SuperResolutionProblem:
         psf: float = 0.0,
         transform: AffineSubset | None = None,
     ) -> None:
-        options = {"margin": margin, "weights": weights, "psf": psf, "transform": transform}
-        own = {"frames": frames, "domain": domain, "factor": factor, "lam": lam}
+        options = {"margin": margin, "weights": copy(weights), "psf": psf, "transform": transform}
+        own = {"frames": copy(frames), "domain": domain, "factor": factor, "lam": lam}
         self._given: dict[str, Any] = own | options | {"fix_first": fix_first}
         self.frame_domain = coarse_domain(domain, factor)
         if min(domain.m) < 4:
             raise ValueError(f"domain must have at least 4 cells along each axis; got {domain.m}")
         self.weights = check_weights(weights, frames)
         self.frames = check_frames(frames, domain.dim, self.frame_domain.m, self.weights)
-        if not (checks.is_number(lam) and math.isfinite(lam) and lam > 0):
-            raise ValueError(
-                f"lam must be finite and above 0; got {lam!r}. Without it, pixels that no frame "
-                "sees are free and the image is not determined"
-            )
-        transform = Affine(domain.dim) if transform is None else transform
-        check_options(margin, psf, transform, domain.dim)
-        self.domain, self.factor, self.lam = domain, factor, float(lam)
-        self.margin, self.psf, self.transform = margin, float(psf), transform
-        self.canvas, self.fix_first = domain.padded(margin) if margin else domain, bool(fix_first)
-        self.n_moving = len(self.frames) - self.fix_first
+        free = ". Without it, pixels that no frame sees are free and the image is not determined"
+        self.lam = checks.positive("lam", lam, note=free)
+        self.factor = checks.whole("factor", factor)
+        self.margin = checks.whole("margin", margin, least=0)
+        self.psf = checks.not_negative("psf", psf, note=", in pixels of a frame")
+        self.transform = Affine(domain.dim) if transform is None else transform
+        check_transform(self.transform, domain.dim)
+        self.domain = domain
+        self.canvas = domain.padded(self.margin) if self.margin else domain
+        self.fix_first = bool(fix_first)
+        self.n_moving = len(self._frames) - self.fix_first
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
         self.smooth_weight = self.lam * math.sqrt(domain.cell_volume)
-        self.target = self.frames.new_zeros(self.n_rows)
-        self.target[: self.n_data] = self._weighted(self.frames.flatten())
+        rows = self._weighted(self._frames.flatten())
+        self.target = torch.cat([rows, rows.new_zeros(self.n_rows - len(rows))])
 
     def _weighted(self, rows):
         """Multiply rows of the data by what they weigh."""
         rows = self.data_weight * rows
-        return rows if self.weights is None else rows * self.weights.flatten()
+        return rows if self._weights is None else rows * self._weights.flatten()
 
     @property
     def difference_weights(self):
@@ -146,15 +151,15 @@ class SuperResolutionProblem:
             fix_first=self.fix_first,
             data_weight=self.data_weight,
             difference_weights=self.difference_weights,
-            weights=None if self.weights is None else self.weights.flatten(1),
+            weights=None if self._weights is None else self._weights.flatten(1),
             psf=self.psf * self.factor,
-            like=self.frames,
+            like=self._frames,
         )
 
     @property
     def points(self):
         """Cell centres, those of one coarse pixel together, shape ``(n, dim)``."""
-        return self.layout.points
+        return self.layout.points.clone()
 
     @property
     def row_sizes(self):
@@ -174,11 +179,11 @@ class SuperResolutionProblem:
     @property
     def n_data(self):
         """Number of rows of the data, which come first."""
-        return self.frames.numel()
+        return self._frames.numel()
 
     def __repr__(self):
         return (
-            f"SuperResolutionProblem({len(self.frames)} frames of {self.frame_domain.m}, "
+            f"SuperResolutionProblem({len(self._frames)} frames of {self.frame_domain.m}, "
             f"image {self.canvas.m}, {self.n_params} parameters, lam={self.lam:g})"
         )
 
@@ -193,7 +198,7 @@ class SuperResolutionProblem:
 
     def identity(self) -> torch.Tensor:
         """Return the parameters that move nothing, shape ``(n_params,)``."""
-        one = self.transform.identity(self.frames.dtype, self.frames.device)
+        one = self.transform.identity(self._frames.dtype, self._frames.device)
         return one.repeat(self.n_moving)
 
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
@@ -209,11 +214,8 @@ class SuperResolutionProblem:
         `w` counts as constant; to differentiate in w, use `residual`.
         """
         self.check_parameters(w)
-        if tracing.derivative_depth(w):
-            raise ValueError(
-                "w must not be differentiated here, as the operator takes it as constant; "
-                "differentiate residual(w, image), or call projection_jacobian"
-            )
+        hint = "the operator takes it as constant; differentiate residual(w, image), or call "
+        checks.check_constant("w", w, hint + "projection_jacobian with w.detach()")
         w, chain = w.detach(), None
         if not isinstance(self.transform, Affine):
             chain = torch.stack([jacfwd(self.transform.affine)(block) for block in self._blocks(w)])
@@ -243,20 +245,9 @@ class SuperResolutionProblem:
             or `lam` is lost in rounding.
         """
         result = self.solve(self.operator(w), n_iter=n_iter)
-        if doubt := self.doubt(result):
-            warnings.warn(f"the image is not accurate: {doubt}", RuntimeWarning, 2)
+        if words := doubt(self, result):
+            warnings.warn(f"the image is not accurate: {words}", RuntimeWarning, 2)
         return result.x
-
-    def doubt(self, result: CGResult) -> str:
-        """Say what may be wrong with an image that CG has found; empty if nothing is."""
-        stiffness = 4 * sum(weight**2 for weight in self.difference_weights)
-        data = self.data_weight**2 / self.factor**self.domain.dim
-        if stiffness < 8 * torch.finfo(self.frames.dtype).eps * data:
-            return (
-                f"lam = {self.lam:g} is lost in rounding beside the data, so patterns that no frame "
-                "sees are free. Take float64, or raise lam"
-            )
-        return result.inaccuracy
 
     def solve(
         self,
@@ -300,7 +291,7 @@ class SuperResolutionProblem:
             parts.append(average_blocks(self.cropped(blurred), self.factor, dim).flatten())
         values = SplineImage(blurred, self.canvas)(self.moved_points(w))
         parts.append(values.reshape(-1, self.factor**dim).mean(1))
-        residual = self._weighted(torch.cat(parts) - self.frames.flatten())
+        residual = self._weighted(torch.cat(parts) - self._frames.flatten())
         if rows == "data":
             return residual
         smooth = [part.flatten() for part in differences(image, self.domain.h)]
@@ -319,8 +310,8 @@ class SuperResolutionProblem:
         """Return which pixels keep two cells, those of the spline, from beyond the canvas."""
         self.check_parameters(w)
         inside = self._inside(w, 2).reshape(self.n_moving, -1, self.factor**self.domain.dim).all(2)
-        first = inside.new_ones(len(self.frames) - self.n_moving, inside.shape[1])
-        return torch.cat([first, inside]).reshape(self.frames.shape)
+        first = inside.new_ones(len(self._frames) - self.n_moving, inside.shape[1])
+        return torch.cat([first, inside]).reshape(self._frames.shape)
 
     def _inside(self, w, cells):
         """Which points of the moving frames lie on the canvas, so many cells from its border."""
@@ -332,19 +323,20 @@ class SuperResolutionProblem:
 
         Pixels count as their weights say; a frame without weight has NaN.
         """
-        rows = self.residual(w, image, "data").reshape(len(self.frames), -1) / self.data_weight
-        weights = torch.ones_like(rows) if self.weights is None else self.weights.flatten(1)
+        rows = self.residual(w, image, "data").reshape(len(self._frames), -1) / self.data_weight
+        weights = torch.ones_like(rows) if self._weights is None else self._weights.flatten(1)
         return (rows.square().sum(1) / weights.square().sum(1)).sqrt()
 
     def cropped(self, image: torch.Tensor) -> torch.Tensor:
         """Return the part of an image of shape `canvas.m` that lies in `domain`."""
+        checks.check_shape("image", image, self.canvas.m)
         for axis, m in enumerate(self.domain.m):
             image = image.narrow(axis, self.margin, m)
         return image
 
     def check_parameters(self, w: torch.Tensor, name: str = "w"):
         """Raise unless `w` can be the parameters of this problem."""
-        checks.check_dtype(name, w, self.frames.dtype)
+        checks.check_dtype(name, w, self._frames.dtype)
         if w.shape != (self.n_params,):
             blocks = f"{self.n_moving} blocks of {self.transform.n_params}"
             raise ValueError(
@@ -354,5 +346,5 @@ class SuperResolutionProblem:
 
     def check_image(self, image: torch.Tensor, name: str = "image"):
         """Raise unless `image` can be the sharp image of this problem."""
-        checks.check_dtype(name, image, self.frames.dtype)
+        checks.check_dtype(name, image, self._frames.dtype)
         check_image(name, image, self.canvas)

@@ -48,10 +48,9 @@ class Projection:
         tol: float = 1e-10,
         image0: torch.Tensor | str | None = None,
     ) -> None:
-        checks.check_n_iter("n_iter_cg", n_iter)
-        checks.check_positive("tol_cg", tol)
         self.problem, self.rule = problem, as_rule(derivative)
-        self.n_iter, self.tol = n_iter, tol
+        self.n_iter = checks.count("n_iter_cg", n_iter)
+        self.tol = checks.positive("tol_cg", tol)
         self.image0 = starting_image(problem, image0)
 
     def __repr__(self):
@@ -63,8 +62,8 @@ class Projection:
 
     def stop(self) -> dict[str, Any]:
         """Say where CG ends for what the rule solves: the options of `conjugate_gradient`."""
-        count = self.rule.count(self.n_iter)
-        checks.check_n_iter(f"{type(self.rule).__name__}.count({self.n_iter})", count)
+        name = f"{type(self.rule).__name__}.count({self.n_iter})"
+        count = checks.count(name, self.rule.count(self.n_iter))
         return {"tol": self.tol} if count is None else {"n_iter": count}
 
     def solve(self, operator: FrameOperator, right: torch.Tensor, *, n_iter: int | None = None):
@@ -155,8 +154,9 @@ def starting_image(
             cells = torch.arange(-problem.margin, m + problem.margin, device=image.device)
             image = image.index_select(axis, cells.clamp(0, m - 1))
         return image
+    checks.check_constant("image0", image0)
     problem.check_image(image0, "image0")
-    return image0.detach()
+    return image0.clone()
 
 
 def projection_jacobian(
@@ -193,5 +193,6 @@ def projection_jacobian(
     Paper, equation (8); Golub and Pereyra (1973). Chapter 6.
     """
     projection = Projection(problem, derivative, n_iter=n_iter_cg, tol=tol_cg, image0=image0)
+    checks.check_constant("w", w)
     operator = problem.operator(w)
     return projection.linearize(operator, projection.project(operator))[1]

@@ -16,6 +16,7 @@ import torch
 from ..images import checks
 from ..solvers import GRADIENT_ADVICE, Status, gradient_message, minimise_damped
 from ._tasks import Joint, OneSolve, WithJacobian
+from .accuracy import doubt
 from .frames import check_rows
 from .problem import SuperResolutionProblem
 from .projection import starting_image
@@ -85,7 +86,8 @@ def varpro(
         First γ, relative to the largest diagonal entry of JᵀJ; where one solve makes a step, of
         DᵀD, which is larger.
     callback : callable, optional
-        ``callback(state)`` after each accepted step. Ctrl-C returns the best so far.
+        ``callback(state)`` after each accepted step. Ctrl-C, or StopIteration raised in it,
+        returns the best so far.
     image0 : torch.Tensor or "frame 0", optional
         Where CG starts: an image of shape `canvas.m`, or frame 0 as `enlarged_frame` reads it at
         the cells of the image, as published. Black by default. Few iterations from another start
@@ -117,7 +119,7 @@ def varpro(
         one_solve = problem.n_params >= MANY_PARAMETERS
     kind = OneSolve if can and one_solve else WithJacobian
     task = kind(problem, rows, tol_cg, settings, scaled)
-    checks.check_positive("tol_image", tol_image)
+    tol_image = checks.positive("tol_image", tol_image)
     return _minimise(task, w0, None, gtol, max_iter, damping, callback, tol_image)
 
 
@@ -169,11 +171,11 @@ def joint_gauss_newton(
 
 def _minimise(task, w0, image, gtol, max_iter, damping, callback, tol_image=1e-10):
     """Run a task to the end; `image` is its start if the image is a variable and given."""
-    checks.check_positive("gtol", gtol)
+    gtol, damping = checks.positive("gtol", gtol), checks.positive("damping", damping)
     problem = task.problem
+    checks.check_constant("w0", w0)
     problem.check_parameters(w0, "w0")
-    checks.check_whole("max_iter", max_iter)
-    checks.check_positive("damping", damping)
+    max_iter = checks.whole("max_iter", max_iter)
     lost = (problem.overlap(w0) == 0).nonzero().flatten().tolist()
     task.lost = [frame + problem.fix_first for frame in lost]
     start = task.point(w0.detach().clone(), task.projection(None), image, image is None)
@@ -189,9 +191,8 @@ def _result(task, run, tol_image):
     problem, w = task.problem, run.point.w
     final = problem.solve(problem.operator(w), tol=tol_image)
     advice = ADVICE[run.status].format(lost=task.lost)
-    doubt = problem.doubt(final)
-    if doubt:
-        advice += f" The image is not accurate: {doubt}"
+    if words := doubt(problem, final):
+        advice += f" The image is not accurate: {words}"
     n_iter, norm = run.n_iter, run.model.gradient_norm
     return VarProResult(
         success=run.status is Status.CONVERGED and final.success and not final.error_bound > 1,

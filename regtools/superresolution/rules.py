@@ -178,7 +178,7 @@ class _OwnCG(Rule):
     n_iter: int | None = None
 
     def __post_init__(self):
-        checks.check_n_iter("n_iter", self.n_iter)
+        object.__setattr__(self, "n_iter", checks.count("n_iter", self.n_iter))
 
     def count(self, n_iter):
         """Return the rule's own number of iterations, else that of the image."""
@@ -262,8 +262,10 @@ class Unrolled(Rule):
 
     def __post_init__(self):
         for name, value in (("last", self.last), ("first", self.first)):
-            if value is not None and not (checks.is_number(value) and 0 <= value <= 1):
-                raise ValueError(f"{name} must be a fraction between 0 and 1; got {value!r}")
+            if value is not None:
+                words = "a fraction between 0 and 1"
+                part = checks.number(name, value, words, lambda part: 0 <= part <= 1)
+                object.__setattr__(self, name, part)
         if self.last is not None and self.first is not None:
             raise ValueError(f"give last or first, not both; got {self.last} and {self.first}")
 

@@ -39,9 +39,13 @@ class Simulated(ShortRepr):
     problem: SuperResolutionProblem
 
     @cached_property
+    def _registered(self):
+        return register_frames(self.frames, self.domain, surround="zero").w
+
+    @property
     def w0(self) -> torch.Tensor:
         """The start: frames registered to frame 0 over scales, computed at the first use."""
-        return register_frames(self.frames, self.domain, surround="zero").w
+        return self._registered.clone()
 
 
 def simulated_problem(

@@ -90,12 +90,11 @@ def choose_lam(
     ----------
     Golub, Heath and Wahba (1979); Hutchinson (1989); Morozov (1966). Chapter 5.
     """
+    checks.check_constant("w", w)
     problem.check_parameters(w)
-    checks.check_whole("n_probes", n_probes)
-    checks.check_positive("tol", tol)
-    for name, value in [("noise", noise), ("near", near)]:
-        if value is not None:
-            checks.check_positive(name, value)
+    n_probes, tol = checks.whole("n_probes", n_probes), checks.positive("tol", tol)
+    noise = None if noise is None else checks.positive("noise", noise)
+    near = None if near is None else checks.positive("near", near)
     cell = min(problem.domain.h)
     looks = np.log(np.geomspace(RANGE[1] * cell, RANGE[0] * cell, 7))
     if near is not None:
@@ -147,7 +146,7 @@ class _Search:
         used = torch.ones_like(rows) if problem.weights is None else problem.weights.flatten()
         self.n, self.squares = int((used > 0).sum()), float(used.square().sum())
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(rows), n_probes))
-        probes = torch.as_tensor(signs).to(rows) * (used > 0)[:, None]
+        probes = torch.as_tensor(signs, device=rows.device).to(rows) * (used > 0)[:, None]
         self.data = torch.cat([rows[:, None], probes], dim=1)
         self.start = None
 

@@ -117,7 +117,7 @@ def test_start_at_the_minimum_needs_no_step(solve):
         ({"w0": np.zeros(6)}, TypeError, "w0 must be a tensor .* got ndarray"),
         ({"w0": torch.full((6,), np.nan).double()}, ValueError, "w0 must be finite"),
         ({"gtol": 0.0}, ValueError, "gtol must be finite and above 0; got 0.0"),
-        ({"max_iter": 0}, ValueError, "max_iter must be at least 1; got 0"),
+        ({"max_iter": 0}, ValueError, "max_iter must be a whole number from 1; got 0"),
         ({"theta": -1.0}, ValueError, "theta must be finite and at least 0"),
     ],
 )

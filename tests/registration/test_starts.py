@@ -79,7 +79,7 @@ def test_angles_turn_about_the_centre():
         assert off(w0, *turn(72 * k)) < 1e-12
     assert angle_starts(task(pair)).shape == (12, 6)
     assert torch.equal(identity_starts(task(pair))[0], found[0])
-    with pytest.raises(ValueError, match="n must be at least 1; got 0"):
+    with pytest.raises(ValueError, match="n must be a whole number from 1; got 0"):
         angle_starts(task(pair), 0)
 
 

@@ -104,7 +104,7 @@ def test_closed_forms_of_affine_equal_the_general_ones():
     [
         (lambda: Affine(1), "dim must be 2 or 3; got 1"),
         (lambda: NeuralODE(4), "dim must be 2 or 3; got 4"),
-        (lambda: NeuralODE(2, width=0), "width must be at least 1; got 0"),
+        (lambda: NeuralODE(2, width=0), "width must be a whole number from 1; got 0"),
         (lambda: NeuralODE(3, domain=BOX), "domain must have dim = 3 axes; got 2"),
         (lambda: Affine(2)(torch.zeros(5), torch.zeros(1, 2)), r"w must have shape \(6,\)"),
         (lambda: Affine(2)(torch.zeros(6), torch.zeros(1, 3)), r"x must have shape \(n, 2\)"),

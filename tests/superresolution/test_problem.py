@@ -122,29 +122,6 @@ def test_float32_follows_the_frames():
     close(found.double(), register_frames(frames, domain, thetas=[100.0]).w, 1e-3)
 
 
-def test_nothing_is_recorded_for_a_reverse_pass():
-    """Frames and w that ask for gradients must not grow a graph."""
-    exact = small_problem()
-    frames, w = exact.frames.clone().requires_grad_(), start(exact).requires_grad_()
-    saved = []
-    with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda x: x):
-        problem = SuperResolutionProblem(frames, DOMAIN, 2, 0.05)
-        operator = problem.operator(w)
-        outcomes = [
-            problem.target,
-            operator(picture()),
-            operator.normal(picture()),
-            operator.adjoint(problem.target),
-            operator.derivative(picture()),
-            operator.derivative_adjoint(problem.target),
-            operator.normal_jvp(noise(*DOMAIN.m, 13)),
-            problem.reconstruct(w),
-            problem.overlap(w),
-            register_frames(torch.rand(2, 6, 6).requires_grad_(), DOMAIN, thetas=[10.0]).w,
-        ]
-    assert not saved and not any(outcome.requires_grad for outcome in outcomes)
-
-
 def test_frames_may_be_changed_afterwards():
     frames = small_problem().frames.clone()
     problem = SuperResolutionProblem(frames, DOMAIN, 2, 0.05)
@@ -182,8 +159,8 @@ def test_frames_may_be_changed_afterwards():
         ({"lam": -1.0}, ValueError, "lam must be finite and above 0; got -1.0. .*not determined"),
         ({"lam": math.nan}, ValueError, "lam must be finite and above 0; got nan"),
         ({"lam": math.inf}, ValueError, "lam must be finite and above 0; got inf"),
-        ({"lam": None}, ValueError, "lam must be finite and above 0; got None"),
-        ({"lam": True}, ValueError, "lam must be finite and above 0; got True"),
+        ({"lam": None}, TypeError, "lam must be a number; got None"),
+        ({"lam": True}, TypeError, "lam must be a number; got True"),
     ],
 )
 def test_bad_problems_are_named(change, error, words):

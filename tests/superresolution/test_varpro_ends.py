@@ -147,31 +147,6 @@ def test_a_final_image_that_cg_does_not_reach_is_announced():
     assert "The image is not accurate: lam = 1e-08 is lost in rounding" in result.message
 
 
-@pytest.mark.parametrize(
-    "solve",
-    [
-        lambda p, w: varpro(p, w, "implicit", max_iter=2),
-        lambda p, w: varpro(p, w, "kaufman", max_iter=2),
-        lambda p, w: varpro(p, w, "unrolled", n_iter_cg=5, max_iter=2),
-        lambda p, w: varpro(p, w, "none", rows="data", max_iter=2),
-        lambda p, w: joint_gauss_newton(p, w, max_iter=2),
-        lambda p, w: joint_gauss_newton(
-            p, w, image0=dense_frames.picture().requires_grad_(), max_iter=2
-        ),
-    ],
-    ids=["implicit", "kaufman", "unrolled", "none", "joint", "joint from an image"],
-)
-def test_nothing_is_recorded_for_a_reverse_pass(solve):
-    """Frames, start and image that ask for gradients must not grow a graph over the steps."""
-    frames, saved = PROBLEM.frames.clone().requires_grad_(), []
-    with torch.autograd.graph.saved_tensors_hooks(saved.append, lambda x: x):
-        problem = SuperResolutionProblem(frames, DOMAIN, 2, 0.05)
-        result = solve(problem, W0.clone().requires_grad_())
-    assert not saved
-    tensors = [result.w, result.image, *(state.w for state in result.history)]
-    assert not any(tensor.requires_grad for tensor in tensors)
-
-
 def test_the_start_stays_as_it_was():
     w0 = W0.clone()
     result = varpro(PROBLEM, w0, max_iter=2)

@@ -1,0 +1,15 @@
+"""What may be wrong with an image that CG has found."""
+
+import torch
+
+
+def doubt(problem, result) -> str:
+    """Say what may be wrong with the image of a `CGResult`; empty if nothing is."""
+    stiffness = 4 * sum(weight**2 for weight in problem.difference_weights)
+    data = problem.data_weight**2 / problem.factor**problem.domain.dim
+    if stiffness < 8 * torch.finfo(result.x.dtype).eps * data:
+        return (
+            f"lam = {problem.lam:g} is lost in rounding beside the data, so patterns that no "
+            "frame sees are free. Take float64, or raise lam"
+        )
+    return result.inaccuracy
