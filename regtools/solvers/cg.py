@@ -198,7 +198,7 @@ def differentiate_cg(
     """
     checks.check_floating("b", b)
     checks.check_shape("db, but for its last axis,", db[..., 0], b.shape)
-    n_iter, skip = checks.whole("n_iter", n_iter), checks.whole("skip", skip, least=0)
+    n_iter, skip = (checks.whole(*one, least=0) for one in [("n_iter", n_iter), ("skip", skip)])
     axes = tuple(range(b.ndim))
     X = torch.zeros_like(torch.cat([b[..., None], db], dim=-1))
     if x0 is not None:
@@ -309,7 +309,7 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
     if n_iter is not None and (tol is not None or max_iter is not None):
         raise ValueError("n_iter is a count and goes alone; with tol, give max_iter")
     exactly, most = n_iter is not None, n_iter or max_iter
-    tol = 1e-10 if tol is None else checks.not_negative("tol", tol)
+    tol = 1e-10 if tol is None else checks.number("tol", tol, "at least 0", lambda tol: tol >= 0)
     return apply, 0.0 if exactly else tol, most, exactly
 
 
