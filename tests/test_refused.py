@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.func import grad, jacfwd, vmap
 
-from problems import blob, near_identity, two_blobs
+from problems import near_identity, two_blobs
 from regtools import (
     Affine,
     RegistrationProblem,
@@ -13,6 +13,8 @@ from regtools import (
     choose_lam,
     conjugate_gradient,
     enlarged_frame,
+    gradient,
+    hessian,
     joint_gauss_newton,
     levenberg_marquardt,
     newton,
@@ -150,5 +152,41 @@ def test_what_is_not_refused_is_right(function, value):
     torch.testing.assert_close((slope * v).sum(), (weights * truth).sum(), rtol=1e-5, atol=1e-7)
 
 
-def test_the_blob_is_no_constant():
-    assert blob((1.4, 1.2), (0.7, 1.0)).data.std() > 1
+def test_taylor_takes_constant_points():
+    image, points = PAIR.template, PAIR.points
+    for function in (image.taylor, image.taylor_theta_derivative):
+        with pytest.raises(ValueError, match=r"points must not be differentiated here: .* call"):
+            jacfwd(lambda x, function=function: function(x, 0.5)[0, 0])(points)
+        several = vmap(lambda x, function=function: function(x, 0.5)[1, 0])(points[:, None])
+        torch.testing.assert_close(several[:, 0], function(points, 0.5)[1, 0])
+
+
+class Learned(Affine):
+    """A map with a tensor of its own besides w."""
+
+    own = torch.ones(1).double().requires_grad_()
+
+    def __call__(self, w, x):
+        return super().__call__(w, x) * self.own
+
+
+def test_what_a_map_holds_besides_w_is_not_lost():
+    problem = two_blobs(Learned(2))
+    for call in (
+        lambda: gradient(problem, START, 0.5),
+        lambda: hessian(problem, START, 0.5),
+        lambda: newton(problem, 0.5, START),
+        lambda: predictor_corrector(problem, [1.0, 0.5], START),
+    ):
+        with pytest.raises(ValueError, match=r"what Learned makes .* not be differentiated here"):
+            call()
+        with torch.no_grad():
+            call()
+    (slope,) = torch.autograd.grad(problem.loss(START, 0.5), Learned.own)
+    with torch.no_grad():
+        ends = []
+        for sign in (1, -1):
+            Learned.own += sign * 1e-5
+            ends.append(float(problem.loss(START, 0.5)))
+            Learned.own -= sign * 1e-5
+    assert float(slope) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-6)

@@ -73,13 +73,14 @@ def check_finite(name, tensor, entry):
         )
 
 
-def check_constant(name, tensor, hint=""):
-    """Raise if a tensor is differentiated or batched, and its use here would end that silently."""
+def check_constant(name, tensor, hint="", batched=False):
+    """Raise if a tensor is differentiated, or batched if it may not be: that would end silently."""
     if not torch.is_tensor(tensor):
         return
-    if _tracing.is_followed(tensor) or _tracing.is_batched(tensor):
+    if _tracing.is_followed(tensor) or (not batched and _tracing.is_batched(tensor)):
         hint = hint or f"the result is a constant; hand over {name}.detach()"
-        raise ValueError(f"{name} must not be differentiated here, nor batched by vmap: {hint}")
+        nor = "" if batched else ", nor batched by vmap"
+        raise ValueError(f"{name} must not be differentiated here{nor}: {hint}")
 
 
 def check_shape(name, tensor, shape):

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from . import _phantom
-from ._checks import as_whole, imported
+from ._checks import as_whole, check_domain, imported, number
 from ._short import ShortRepr
 from .domain import Domain
 
@@ -204,18 +204,21 @@ def random_maps(
     Raises
     ------
     ValueError
-        If `domain` does not have two axes.
+        If `domain` does not have two axes, or a scale or an angle is not finite.
 
     References
     ----------
     Paper, section 4.3, with seeds 2, 3, 4. Chapter 5.
     """
+    check_domain(domain)
     if domain.dim != 2:
         raise ValueError(f"domain must have 2 axes; got {domain.dim}")
+    sizes = [number("scales", one) for one in scales]
+    turns = [number("angles", one) for one in angles]
     centre, blocks = np.add(domain.lower, domain.upper) / 2, []
     for seed in seeds:
         generator = np.random.RandomState(seed)
-        scale, angle = generator.uniform(*scales, 2), np.radians(generator.uniform(*angles))
+        scale, angle = generator.uniform(*sizes, 2), np.radians(generator.uniform(*turns))
         turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
         matrix = turn @ np.diag(scale)
         blocks += [matrix.ravel(), centre - matrix @ centre]

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from . import _checks as checks
 from . import _tracing
 from ._bases import EXTENSIONS
-from ._checks import check_choice, check_data, check_order, check_points, check_theta, not_negative
 from ._copied import Copied
 from ._taylor import local_taylor
 from .domain import Domain
@@ -78,8 +78,8 @@ class SplineImage:
     _data: torch.Tensor
 
     def __init__(self, data: torch.Tensor, domain: Domain, extension: str = "zero") -> None:
-        check_data(data, domain)
-        check_choice("extension", extension, EXTENSIONS)
+        checks.check_data(data, domain)
+        checks.check_choice("extension", extension, EXTENSIONS)
         self.extension = extension
         self.data = data
         self._spectrum = self._data
@@ -130,7 +130,7 @@ class SplineImage:
         return self._coefficients(theta)[inner].clone()
 
     def _coefficients(self, theta):
-        theta = check_theta(theta)
+        theta = checks.check_theta(theta)
         if torch.is_tensor(theta) or not self._may_keep:
             return self._solve(theta)
         kept = self._kept
@@ -174,7 +174,7 @@ class SplineImage:
         TypeError
             If `points` is not a tensor of the dtype and device of the data.
         """
-        check_points(points, self._data, self.domain)
+        checks.check_points(points, self._data, self.domain)
         coefficients, dim = self._coefficients(theta), self.domain.dim
         order, recorded = _tracing.derivative_depth(points), _tracing.is_recorded(points)
         if (
@@ -198,7 +198,7 @@ class SplineImage:
         Parameters
         ----------
         points : torch.Tensor
-            Shape ``(n, dim)``, physical units; treated as constants.
+            Shape ``(n, dim)``, physical units; constants.
         theta : float or torch.Tensor
             Blur in pixels⁴, see `coefficients`.
         order : int
@@ -214,10 +214,11 @@ class SplineImage:
         Raises
         ------
         ValueError, TypeError
-            As for calling the image, and if `order` is not one of 0, 1, 2, 3.
+            As for calling the image, and if `order` is not one of 0, 1, 2, 3, or `points` are
+            differentiated.
         """
-        order = check_order(order)
-        check_points(points, self._data, self.domain)
+        order = checks.check_order(order)
+        self._check_constant(points)
         return self._taylor(points, self._coefficients(theta), order)
 
     def taylor_theta_derivative(
@@ -242,9 +243,14 @@ class SplineImage:
         ValueError, TypeError
             As `taylor`.
         """
-        order = check_order(order)
-        check_points(points, self._data, self.domain)
-        return self._taylor(points, self._solve(check_theta(theta), derivative=True), order)
+        order = checks.check_order(order)
+        self._check_constant(points)
+        return self._taylor(points, self._solve(checks.check_theta(theta), derivative=True), order)
+
+    def _check_constant(self, points):
+        checks.check_points(points, self._data, self.domain)
+        hint = "what is returned are the derivatives; call the image to differentiate it"
+        checks.check_constant("points", points, hint, batched=True)
 
     def _taylor(self, points, coefficients, order):
         fixed = _tracing.constant(points)
@@ -276,7 +282,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
     ----------
     Unser, "Splines: a perfect fit for signal and image processing" (1999).
     """
-    theta = not_negative("theta", theta)
+    theta = checks.not_negative("theta", theta)
     frequency = np.asarray(frequency, dtype=float)
     moments = 96 - 108 * np.cos(frequency) + 12 * np.cos(3 * frequency)
     return 1 / (1 + theta * moments / (4 + 2 * np.cos(frequency)) ** 2)
@@ -284,7 +290,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
 
 def half_gain_wavelength(theta: float) -> float:
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
-    theta = not_negative("theta", theta)
+    theta = checks.not_negative("theta", theta)
     return 2 * math.pi * theta**0.25
 
 

@@ -92,7 +92,11 @@ def second_order_model(
 def _local(problem, w):
     """The moved points and their derivatives in w, each of the shape that is asked for."""
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
-    y, p, name = problem.checked_points(y), len(w), type(problem.transform).__name__
+    y, p, name = (
+        _constant(problem, problem.checked_points(y)),
+        len(w),
+        type(problem.transform).__name__,
+    )
     checks.check_shape(f"{name}.jacobian", dy_dw, (*y.shape, p))
 
     def checked(weights):
@@ -101,6 +105,14 @@ def _local(problem, w):
         return found
 
     return y, dy_dw, checked
+
+
+def _constant(problem, y):
+    """Return the moved points; raise if what the map holds besides w is differentiated."""
+    name = f"what {type(problem.transform).__name__} makes of the points"
+    hint = "freeze what the map holds besides w, or use torch.no_grad()"
+    checks.check_constant(name, y, hint, batched=True)
+    return y
 
 
 def _pulled(problem, w, weights):
@@ -205,7 +217,7 @@ def gradient(
         return grad(lambda v: problem.loss(v, theta))(w)
     if problem.overlap is not None:
         return second_order_model(problem, w, theta, exact=False).gradient
-    y = problem.moved_points(w)
+    y = _constant(problem, problem.moved_points(w))
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     residual = value - problem.reference_values(theta)
     pull = (2 * problem.domain.cell_volume * residual)[:, None] * torch.stack(slope, dim=1)
@@ -268,7 +280,7 @@ def mixed_derivative(
         theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
         slope = grad(lambda v, t: _square(problem, v, t))
         return jvp(lambda t: slope(w, t), (theta,), (torch.ones_like(theta),))[1]
-    y = problem.moved_points(w)
+    y = _constant(problem, problem.moved_points(w))
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     value_rate, slope_rate, _ = split(problem.template.taylor_theta_derivative(y, theta, 1))
     (still,) = problem.reference.taylor_theta_derivative(problem.points, theta, 0).values()

@@ -95,9 +95,7 @@ def newton(
     task = _Task(problem, theta, gtol, max_iter, exact=True)
     start = task.start(w0)
     track = _Tracker(task, start, callback)
-    status = task.hopeless(start, start)
-    if status is None and track.converged:
-        status = Status.CONVERGED
+    status = task.hopeless(start, start) or (Status.CONVERGED if track.converged else None)
     if status is not None:
         return track.result(status)
     status = Status.SMALL_STEP
@@ -214,13 +212,12 @@ class _Task(LeastSquares):
         self.max_iter = checks.whole("max_iter", max_iter)
         self.problem, self.theta = problem, checks.not_negative("theta", theta)
         self.exact, self.undefined = exact, False
-        S = problem.scaling
-        p = problem.transform.n_params
-        self.S = np.eye(p) if S is None else S.numpy(force=True).astype(float)
 
     def start(self, w0):
         """Check the start, and evaluate there."""
         check_start(self.problem, w0)
+        S = self.problem.scaling
+        self.S = np.eye(len(w0)) if S is None else S.numpy(force=True).astype(float)
         try:
             return self.evaluate(w0.detach().clone())
         except NotFiniteError as error:

@@ -76,8 +76,8 @@ class CGResult(SolverResult):
         """In words, what may be wrong with x; empty if nothing is."""
         if not self.success:
             return self.message
-        if not self.error_bound > 0.1:
-            return ""
+        if self.status is Status.DONE or not self.error_bound > 0.1:
+            return ""  # a count makes no claim
         return (
             f"it may be off by up to {100 * self.error_bound:.0f} %, as the matrix has a condition "
             f"of {self.condition:.0e} and the relative residual is {self.relative_residual:.0e}. "
@@ -248,7 +248,8 @@ def _unit(b, r, axes):
     with tracing.outside_transforms(*sizes):
         size = torch.maximum(*sizes)
         mantissa, _ = torch.frexp(size)
-        return torch.where((size > 0) & torch.isfinite(size), size / (2 * mantissa), 1.0)
+        plain = (size > 0) & torch.isfinite(size)
+        return torch.where(plain, size / (2 * mantissa), torch.ones_like(size))
 
 
 def _followed(tensor):
@@ -296,7 +297,7 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
         raise ValueError("n_iter is a count and goes alone; with tol, give max_iter")
     # Below these rounding leaves nothing to do, and no residual can be told from zero.
     eps, exactly, most = torch.finfo(b.dtype).eps, n_iter is not None, n_iter or max_iter
-    tol = 1e-10 if tol is None else checks.not_negative("tol", tol)
+    tol = 1e-10 if tol is None else checks.number("tol", tol, "at least 0", lambda tol: tol >= 0)
     return apply, eps**2 if exactly else max(tol, 8 * eps), most, exactly
 
 
@@ -304,8 +305,8 @@ def _result(x, squares, base, tol, unit, n_iter, status, steps):
     base = tracing.values(base)
     with tracing.outside_transforms():  # numbers by now; older versions of torch wrap them again
         worst = int(torch.where(base > 0, squares[-1] / base, squares[-1]).argmax())
-        own = torch.as_tensor(unit).flatten()
-        own = float(own[worst if len(own) > 1 else 0])
+        own = (unit * torch.ones_like(base)).flatten()
+        own = float(own[worst])
         norms = own * torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt()
         size = own * float(base.flatten()[worst].sqrt())
         lanczos = [

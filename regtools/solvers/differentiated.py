@@ -82,7 +82,7 @@ def differentiate_cg(
     """
     checks.check_floating("b", b)
     checks.check_shape("db, but for its last axis,", db[..., 0], b.shape)
-    n_iter, skip = checks.whole("n_iter", n_iter), checks.whole("skip", skip, least=0)
+    n_iter, skip = (checks.whole(*one, least=0) for one in [("n_iter", n_iter), ("skip", skip)])
     axes = tuple(range(b.ndim))
     X = torch.zeros_like(torch.cat([b[..., None], db], dim=-1))
     if x0 is not None:
