@@ -92,7 +92,7 @@ def stop(state):
 
 
 def inexact():
-    return varpro(SIM.problem, SIM.w0, n_iter_cg=10, gtol=1e-12)
+    return varpro(SIM.problem, SIM.w0, "kaufman", n_iter_cg=20)
 
 
 def indefinite():

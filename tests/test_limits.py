@@ -86,7 +86,7 @@ MADE_OF_TENSORS = {
         register(*PICTURES, start=["identity", "moments", "angles"], surround=one).w
         for one in ("zero", "overlap")
     ],
-    "varpro": lambda: [varpro(SMALL.problem, W, max_iter=2, scaled=True).w],
+    "varpro": lambda: [varpro(SMALL.problem, W, max_iter=2).w],
     "projection": lambda: [projection_jacobian(SMALL.problem, W)],
     "reconstruct": lambda: [SMALL.problem.reconstruct(W)],
     "choose_lam": lambda: [torch.tensor(choose_lam(SMALL.problem, W)[0], device="cpu")],

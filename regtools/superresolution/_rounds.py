@@ -165,7 +165,6 @@ class Rounds:
             max_iter=10,
             tol_cg=1e-4,
             tol_image=1e-5,
-            scaled=True,
             one_solve=True,
         )
 

@@ -42,13 +42,10 @@ class Task(LeastSquares):
     one unit of z moves points by about a cell, whatever the unit of length and the origin.
     """
 
-    def __init__(self, problem, rows, tol, settings, scaled=False):
+    def __init__(self, problem, rows, tol, settings, scaled=True):
         self.problem, self.tol, self.settings = problem, tol, settings
-        self.scaling = None
-        if scaled:
-            scaling = problem.transform.scaling(problem.domain)
-            self.scaling = None if scaling is None else scaling.to(problem.frames)
-        self.scaled = scaled
+        scaling = problem.transform.scaling(problem.domain) if scaled else None
+        self.scaling = None if scaling is None else scaling.to(problem.target)
         self.n_used = problem.n_rows if rows == "stacked" else problem.n_data
         self.lost = []
 
@@ -75,10 +72,8 @@ class Task(LeastSquares):
         return Status.NO_OVERLAP if self.lost else None
 
     def size(self, start):
-        """The frames themselves, where steps are scaled: then no unit of grey values matters."""
-        if self.scaled:
-            return float(self.problem.target.square().sum())
-        return super().size(start)
+        """‖b‖², the loss of a black image: a gradient is compared with it in whatever unit."""
+        return max(float(self.problem.target.square().sum()), start.loss)
 
     def per_z(self, derivative):
         """From derivatives in w of one frame, along the last axis, to those in z."""
@@ -89,7 +84,10 @@ class Task(LeastSquares):
         return dz if self.scaling is None else dz @ self.scaling.T
 
     def negligible(self, point, step):
-        return _tiny(step.dw, point.w)
+        if self.scaling is None:
+            return float(step.dw.norm()) <= 1e-12 * (1 + float(point.w.norm()))
+        dz = torch.linalg.solve(self.scaling, step.dw.reshape(self.problem.n_moving, -1).T)
+        return float(dz.norm()) <= 1e-12 or torch.equal(point.w + step.dw, point.w)
 
     def trial(self, point, step):
         """The point after a step, unless a frame has left the box."""
@@ -119,10 +117,6 @@ class Task(LeastSquares):
             n_iter_cg=work.n_iter_cg,
             n_evaluations=work.n_evaluations,
         )
-
-
-def _tiny(change, value):
-    return float(change.norm()) <= 1e-12 * (1 + float(value.norm()))
 
 
 @dataclass(frozen=True)
@@ -245,10 +239,13 @@ class Joint(OneSolve):
     """The same steps with the image as a variable, moved and not solved for again."""
 
     def image_gradient(self, point):
-        return point.operator.adjoint(point.all_rows).square().sum()
+        """That for a change by the grey values that are usual in the frames."""
+        usual = self.problem.frames.square().mean()
+        return usual * point.operator.adjoint(point.all_rows).square().sum()
 
     def negligible(self, point, step):
-        return _tiny(step.dw, point.w) and _tiny(step.image - point.image, point.image)
+        still = (step.image - point.image).norm() <= 1e-12 * point.image.norm()
+        return super().negligible(point, step) and bool(still)
 
     def point(self, w, projection, image=None, project=False):
         return super().point(w, projection, image, project)

@@ -33,6 +33,7 @@ ADVICE = GRADIENT_ADVICE | {
         "Start from register_frames, or leave these frames out."
     ),
 }
+GTOL = 1e-8
 MANY_PARAMETERS = 32
 """From here on Kaufman's step is computed by one solve instead of one for each parameter."""
 
@@ -45,13 +46,13 @@ def varpro(
     n_iter_cg: int | None = None,
     rows: str = "stacked",
     max_iter: int = 50,
-    gtol: float = 1e-6,
+    gtol: float = GTOL,
     tol_cg: float | Callable[[VarProState | None], float] = 1e-8,
     tol_image: float = 1e-10,
     damping: float = 1e-3,
     callback: Callable[[Any], object] | None = None,
     image0: torch.Tensor | str | None = None,
-    scaled: bool = False,
+    scaled: bool = True,
     one_solve: bool | None = None,
 ) -> VarProResult:
     r"""Minimise the reduced objective by Gauss–Newton steps with Levenberg–Marquardt damping.
@@ -76,7 +77,8 @@ def varpro(
     max_iter : int
         Largest number of accepted steps.
     gtol : float
-        Stop when ‖2 Jᵀr‖ ≤ gtol · max(1, loss at w0); if `scaled`, gtol · ‖b‖².
+        Stop when ‖2 Jᵀr‖ ≤ gtol · max(‖b‖², loss at w0), with J the Jacobian in what is solved
+        for. Below 32 times the rounding unit of the frames it counts as that.
     tol_cg : float or callable
         Relative residual of the normal equations where no number of iterations is given; or a
         function of the last `VarProState`, None at the start, that gives it.
@@ -92,6 +94,13 @@ def varpro(
         Where CG starts: an image of shape `canvas.m`, or frame 0 as `enlarged_frame` reads it at
         the cells of the image, as published. Black by default. Few iterations from another start
         are another objective.
+    scaled : bool
+        Whether to solve for z with :math:`w = w_0 + S z`, where one unit of z moves the points of
+        a frame by about a cell (`Transform.scaling`): no unit and no origin then matters. False
+        damps w itself, as published.
+    one_solve : bool, optional
+        Whether a step of Kaufman's rule is computed by one solve of the size of the image, instead
+        of one for each parameter; by default from 32 parameters on.
 
     Returns
     -------
@@ -129,10 +138,11 @@ def joint_gauss_newton(
     *,
     image0: torch.Tensor | str | None = None,
     max_iter: int = 50,
-    gtol: float = 1e-6,
+    gtol: float = GTOL,
     tol_cg: float | Callable[[VarProState | None], float] = 1e-8,
     damping: float = 1e-3,
     callback: Callable[[Any], object] | None = None,
+    scaled: bool = True,
 ) -> VarProResult:
     r"""Minimise over maps and image together, without projecting: the method to compare with.
 
@@ -143,8 +153,9 @@ def joint_gauss_newton(
 
     Parameters
     ----------
-    problem, w0, max_iter, gtol, damping, callback
-        As for `varpro`; the gradient is that in w and in the image.
+    problem, w0, max_iter, gtol, damping, callback, scaled
+        As for `varpro`; the gradient is that in what is solved for and, times the root mean square
+        of the frames, in the image.
     image0 : torch.Tensor or "frame 0", optional
         Start, as for `varpro`; by default the image that fits `w0` best.
     tol_cg : float
@@ -165,7 +176,7 @@ def joint_gauss_newton(
     """
     image0 = starting_image(problem, image0)
     settings = {"derivative": "kaufman", "n_iter": None, "image0": image0}
-    task = Joint(problem, "stacked", tol_cg, settings)
+    task = Joint(problem, "stacked", tol_cg, settings, scaled)
     return _minimise(task, w0, image0, gtol, max_iter, damping, callback)
 
 
@@ -175,6 +186,7 @@ def _minimise(task, w0, image, gtol, max_iter, damping, callback, tol_image=1e-1
     problem = task.problem
     checks.check_constant("w0", w0)
     problem.check_parameters(w0, "w0")
+    gtol = max(gtol, 32 * torch.finfo(w0.dtype).eps)
     max_iter = checks.whole("max_iter", max_iter)
     lost = (problem.overlap(w0) == 0).nonzero().flatten().tolist()
     task.lost = [frame + problem.fix_first for frame in lost]

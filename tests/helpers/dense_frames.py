@@ -52,6 +52,19 @@ def small_problem(
     return SuperResolutionProblem(frames, domain, factor, lam, fix_first, **options)
 
 
+def scaling(problem):
+    """S of dw = S dz for affine maps: z[k, i] moves x by h_k (x_i - c_i) / (half the side), z[k]
+    by h_k, along axis k."""
+    domain, d = problem.domain, problem.domain.dim
+    lower, upper, h = (torch.tensor(one).double() for one in (domain.lower, domain.upper, domain.h))
+    linear = torch.diag(h)[:, :, None] / ((upper - lower) / 2)  # along k, of column (k', i)
+    S = torch.zeros(d * (d + 1), d * (d + 1), dtype=torch.float64)
+    S[: d * d, : d * d] = torch.diag(torch.diagonal(linear).T.flatten())
+    S[d * d :, : d * d] = -(linear * (lower + upper) / 2).flatten(1)
+    S[d * d :, d * d :] = torch.diag(h)
+    return torch.block_diag(*[S] * problem.n_moving)
+
+
 def start(problem, size=0.02, seed=3):
     """Parameters near those that the frames of `small_problem` were made with."""
     if not isinstance(problem.transform, Affine):

@@ -41,7 +41,7 @@ class At:
 def models(problem, w, tol=1e-13):
     """Both ways to compute Kaufman's step, at one point."""
     settings = {"derivative": "kaufman", "n_iter": None, "image0": None}
-    tasks = [kind(problem, "stacked", tol, settings) for kind in (WithJacobian, OneSolve)]
+    tasks = [kind(problem, "stacked", tol, settings, False) for kind in (WithJacobian, OneSolve)]
     point = tasks[0].point(w, tasks[0].projection(None))
     return [At(task, point, task.model(point)) for task in tasks]
 
