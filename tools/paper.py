@@ -63,7 +63,8 @@ class Frames:
         problem, start, rows = self.problem, self.start, "stacked"
         if published:
             problem, start, rows = self.free, self.free_start, "data"
-        return varpro(problem, start, derivative, rows=rows, max_iter=max_iter, **options)
+        options |= {"rows": rows, "max_iter": max_iter, "scaled": not published}
+        return varpro(problem, start, derivative, **options)
 
 
 @cache

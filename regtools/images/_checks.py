@@ -31,6 +31,30 @@ def check_data(data, domain):
             f"data must have at least 4 pixels along each axis; got {tuple(data.shape)}"
         )
     check_finite("data", data, "pixel")
+    check_places("data", data.dtype, domain)
+
+
+def check_places(name, dtype, domain):
+    """Raise unless a dtype tells points a thousandth of a cell apart, everywhere in the box."""
+    for low, high, h in zip(domain.lower, domain.upper, domain.h, strict=True):
+        if max(abs(low), abs(high)) * torch.finfo(dtype).eps > 1e-3 * h:
+            raise ValueError(
+                f"{name} must not be {dtype} so far from the origin: it does not tell points of "
+                f"{domain} a thousandth of a cell apart. Take float64, or move the origin"
+            )
+
+
+def check_squares(name, data, weight):
+    """Raise unless the squares of `data`, times a weight, and their digits fit into the dtype."""
+    with _tracing.outside_transforms(data):
+        most = float(_tracing.values(data).abs().amax())
+    most *= most * weight
+    limits = torch.finfo(data.dtype)
+    if most and not limits.tiny / limits.eps**2 < most < limits.max * limits.eps:
+        raise ValueError(
+            f"{name} must not be so small or large that squares leave {data.dtype}: grey values "
+            f"and cell volume make {most:.1e}. Take another unit, or float64"
+        )
 
 
 def check_points(points, data, domain):

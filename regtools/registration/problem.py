@@ -79,9 +79,9 @@ class RegistrationProblem:
         If `template` or `reference` is not a `SplineImage`, their dtypes or devices differ, or
         `transform` is not a `Transform` with its two numbers.
     ValueError
-        If the domains differ, the dimension of `transform` is another, an image is constant,
-        `lam` is negative, not finite, or given without a regulariser, `surround` is another word,
-        or a mask is given without "overlap" or is none.
+        If the domains differ, the dimension of `transform` is another, an image is constant or its
+        squares leave the dtype, `lam` is negative, not finite, or given without a regulariser,
+        `surround` is another word, or a mask is given without "overlap" or is none.
 
     References
     ----------
@@ -137,6 +137,7 @@ class RegistrationProblem:
         for name, image in [("template", template), ("reference", reference)]:
             if image.data.min() == image.data.max():
                 raise ValueError(f"{name} must not be constant: there is nothing to register")
+            checks.check_squares(name, image.data, image.domain.cell_volume)
         lam = checks.not_negative("lam", lam)
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")

@@ -162,8 +162,8 @@ def conjugate_gradient(
     r = b if x0 is None else b - apply(x0)
     # Squares of tiny and of huge numbers leave the range of floating point; powers of two cost no
     # digit.
-    unit = _unit(b, r, axes)
-    b, r, x = b / unit, r / unit, torch.zeros_like(b) if x0 is None else x0 / unit
+    size = unit(b, r, axes)
+    b, r, x = b / size, r / size, torch.zeros_like(b) if x0 is None else x0 / size
     rr, bb = dot(r, r, axes), dot(b, b, axes)
     base = torch.where(bb > 0, bb, rr)  # where b is zero, the start
     limit = base * tol**2
@@ -219,7 +219,7 @@ def conjugate_gradient(
         status = Status.CONVERGED
         if k < min(most, unknowns) and _followed(r) and (exactly or _sudden(squares, b.dtype)):
             warnings.warn(LAG.format(k), RuntimeWarning, stacklevel=2)
-    return _result(x * unit, squares, base, tol, unit, k, status, steps)
+    return _result(x * size, squares, base, tol, size, k, status, steps)
 
 
 def dot(u, v, axes):
@@ -236,7 +236,7 @@ def _any(mask):
     return bool(tracing.values(mask).any())
 
 
-def _unit(b, r, axes):
+def unit(b, r, axes):
     """The power of two below the largest entry of both, one for each column."""
     if tracing.records_program():
         return 1.0  # there are no numbers yet

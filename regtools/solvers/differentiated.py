@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import torch
 
 from ..images import checks
-from .cg import ADVICE, dot, floor
+from .cg import ADVICE, LAG, dot, floor, unit
 from .status import SolverResult, Status, message
+
+LATE = 1e-3
+"""What may be left of the residual of a derivative when the iterate has arrived."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -70,6 +73,8 @@ def differentiate_cg(
     Returns
     -------
     DifferentiatedCG
+        Its status is "breakdown" where the iterate arrives before its derivative: with b = 0, a
+        start at the solution, or b an eigenvector.
 
     Raises
     ------
@@ -90,10 +95,12 @@ def differentiate_cg(
         X[..., 0] = x0
     R = torch.cat([b[..., None], db], dim=-1)
     R = R - jvp(X) if x0 is not None else R
+    size = unit(b, R[..., 0], axes)  # as in `conjugate_gradient`
+    R, X, first = R / size, X / size, R[..., 1:].flatten(0, -2).norm(dim=0) / size
     if skip:
         R[..., 1:] = 0
     rr = _dual_dot(R, R, axes)
-    limit = float(dot(b, b, axes)) * floor(b.dtype) ** 2
+    limit = float(dot(b / size, b / size, axes)) * floor(b.dtype) ** 2
     P, k = R.clone(), 0
     while k < n_iter and rr[0] > limit:
         AP = jvp(P)
@@ -107,15 +114,18 @@ def differentiate_cg(
         beta = _dual_ratio(rr_new, rr)
         beta = _constant(beta) if frozen or k < skip else beta
         P, rr, k = R + _dual_scale(beta, P), rr_new, k + 1
+    status, advice = Status.DONE if k == n_iter else Status.CONVERGED, ""
+    left = R[..., 1:].flatten(0, -2).norm(dim=0)
     if not bool(torch.isfinite(X).all()):
         status = Status.BREAKDOWN
-    else:
-        status = Status.DONE if k == n_iter else Status.CONVERGED
-    size = f"|residual| = {float(rr[0].clamp(min=0).sqrt()):.3e}"
+    elif k < n_iter and not (skip or frozen) and bool((left > LATE * first).any()):
+        status, advice = Status.BREAKDOWN, LAG.format(k)
+    X = X * size
+    test = f"|residual| = {float(size * rr[0].clamp(min=0).sqrt()):.3e}"
     return DifferentiatedCG(
         success=status is not Status.BREAKDOWN,
         status=status,
-        message=message(status, k, size, ADVICE[status]),
+        message=message(status, k, test, advice or ADVICE[status]),
         n_iter=k,
         x=X[..., 0],
         dx=X[..., 1:],

@@ -81,7 +81,7 @@ class SuperResolutionProblem:
     ValueError
         If `frames` do not have the cells of `domain` over `factor`, are fewer than two or not
         finite, `factor` does not divide the cells, `lam` is not above 0, `margin` is no count,
-        `weights` do not fit, or `psf` is negative.
+        `weights` do not fit, `psf` is negative, or points or squares leave the dtype.
 
     References
     ----------
@@ -127,6 +127,8 @@ class SuperResolutionProblem:
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
         self.smooth_weight = self.lam * math.sqrt(domain.cell_volume)
+        checks.check_places("frames", self._frames.dtype, domain)
+        checks.check_squares("frames", self._frames, self.data_weight**2)
         rows = self._weighted(self._frames.flatten())
         self.target = torch.cat([rows, rows.new_zeros(self.n_rows - len(rows))])
 
@@ -189,12 +191,7 @@ class SuperResolutionProblem:
 
     def replaced(self, **options) -> SuperResolutionProblem:
         """Return the same problem with other arguments, such as ``lam=0.1``."""
-        shown: dict[str, Any] = {
-            "frames": self.frames,
-            "domain": self.domain,
-            "factor": self.factor,
-        }
-        return SuperResolutionProblem(**shown | self._given | options)
+        return SuperResolutionProblem(**self._given | options)
 
     def identity(self) -> torch.Tensor:
         """Return the parameters that move nothing, shape ``(n_params,)``."""

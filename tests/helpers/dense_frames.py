@@ -56,7 +56,9 @@ def scaling(problem):
     """S of dw = S dz for affine maps: z[k, i] moves x by h_k (x_i - c_i) / (half the side), z[k]
     by h_k, along axis k."""
     domain, d = problem.domain, problem.domain.dim
-    lower, upper, h = (torch.tensor(one).double() for one in (domain.lower, domain.upper, domain.h))
+    lower, upper, h = (
+        torch.tensor(one, dtype=torch.float64) for one in (domain.lower, domain.upper, domain.h)
+    )
     linear = torch.diag(h)[:, :, None] / ((upper - lower) / 2)  # along k, of column (k', i)
     S = torch.zeros(d * (d + 1), d * (d + 1), dtype=torch.float64)
     S[: d * d, : d * d] = torch.diag(torch.diagonal(linear).T.flatten())
