@@ -37,7 +37,9 @@ def errors(name, m, seeds, sigma):
     rows = []
     for lam in LAMS:
         problem = SuperResolutionProblem(frames, loaded.domain, 2, lam * max(loaded.domain.h))
-        runs = [varpro(problem, start, rule, max_iter=10, tol_cg=1e-6) for rule in RULES]
+        runs = [
+            varpro(problem, start, rule, max_iter=10, tol_cg=1e-6, scaled=False) for rule in RULES
+        ]
         rows.append([100 * relative_error(run.image, image) for run in runs])
     return rows
 

@@ -63,8 +63,8 @@ class Frames:
         problem, start, rows = self.problem, self.start, "stacked"
         if published:
             problem, start, rows = self.free, self.free_start, "data"
-        options |= {"rows": rows, "max_iter": max_iter, "scaled": not published}
-        return varpro(problem, start, derivative, **options)
+        options |= {"rows": rows, "max_iter": max_iter}
+        return varpro(problem, start, derivative, scaled=False, **options)  # damped as published
 
 
 @cache
@@ -110,7 +110,7 @@ def rows_and_parameters(name):
         )
         error = percent(dropped - true, true, 2)
         found[f"{rows}_gradient_error"] = error if error > 1e-3 else 0.0
-    run = varpro(data.free, data.free_start, "implicit", max_iter=10)
+    run = varpro(data.free, data.free_start, "implicit", max_iter=10, scaled=False)
     found["free_first_frame"] = data.error(run.image)
     points = data.problem.points
     drift = Affine(2)(run.w[:6], points) - points

@@ -58,6 +58,7 @@ def run(rows, derivative, max_iter=10, n_iter_cg=None, damping=1e-3, image0=None
         max_iter=max_iter,
         damping=damping,
         image0=image0,
+        scaled=False,
     )
 
 
