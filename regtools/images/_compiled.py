@@ -35,7 +35,8 @@ def local_taylor(coefficients, points, domain, order):
     shape = len(indices), n
     taylor = torch.empty(shape, dtype=coefficients.dtype, device=coefficients.device)
     # Detached, for NumPy: a tensor may be marked for recording while nothing is recorded.
-    flat, x = coefficients.detach().reshape(-1).numpy(), points.detach().contiguous().numpy()
+    flat = coefficients.detach().reshape(-1).numpy()
+    x = points.detach().resolve_neg().contiguous().numpy()
     arguments = taylor.numpy(), flat, tuple(coefficients.shape), x, domain.lower, domain.h
     threads = min(torch.get_num_threads(), n // _POINTS_PER_THREAD)
     if threads <= 1:
