@@ -152,14 +152,13 @@ def check_finite(name, tensor, entry):
     with _tracing.outside_transforms(values):
         if math.isfinite(values.sum()):  # quick; where the sum overflows, look closer
             return
-        finite = torch.isfinite(values)
-    if not bool(finite.all()):
-        bad = np.argwhere(~finite.cpu().numpy())
-        first = tuple(int(k) for k in bad[0])
-        raise ValueError(
-            f"{name} must be finite; {len(bad)} of {values.numel()} {entry}s are not, "
-            f"the first at index {first}: {values[first].item()}"
-        )
+        bad = torch.isfinite(values).logical_not().nonzero().tolist()
+        if bad:
+            first = tuple(bad[0])
+            raise ValueError(
+                f"{name} must be finite; {len(bad)} of {values.numel()} {entry}s are not, "
+                f"the first at index {first}: {values[first].item()}"
+            )
 
 
 def check_constant(name, tensor, hint="", batched=False):
@@ -170,6 +169,12 @@ def check_constant(name, tensor, hint="", batched=False):
         hint = hint or f"the result is a constant; hand over {name}.detach()"
         nor = "" if batched else ", nor batched by vmap"
         raise ValueError(f"{name} must not be differentiated here{nor}: {hint}")
+
+
+def check_unbatched(name, tensor):
+    """Raise if `vmap` holds several values in a tensor."""
+    if torch.is_tensor(tensor) and _tracing.is_batched(tensor):
+        raise ValueError(f"{name} must not be batched by vmap; take one after the other")
 
 
 def check_shape(name, tensor, shape):
@@ -228,12 +233,18 @@ def not_negative(name, value, note=""):
 
 def tolerance(name, value):
     """Return a relative tolerance as a float: at 1 there is nothing left to do."""
-    return number(name, value, "above 0 and below 1", lambda x: 0 < x < 1)
+    found = positive(name, value)
+    if found >= 1:
+        raise ValueError(f"{name} must be below 1; got {shown(value)}")
+    return found
 
 
 def weight(name, value):
     """Return a number from 0 as a float that may be squared without leaving the range."""
-    return number(name, value, "from 0 to 1e150", lambda x: 0 <= x <= 1e150)
+    found = not_negative(name, value)
+    if found > 1e150:
+        raise ValueError(f"{name} must be at most 1e150, as it is squared; got {shown(value)}")
+    return found
 
 
 def whole(name, value, least=1, also=""):

@@ -223,6 +223,7 @@ def _without_nan(picture, mask, name):
     if not (torch.is_tensor(picture) and picture.is_floating_point()):
         return picture, mask
     checks.check_dense(name, picture)
+    checks.check_unbatched(name, picture)
     known = ~torch.isnan(picture)
     if known.all():
         return picture, mask

@@ -136,6 +136,7 @@ class RegistrationProblem:
                 f"transform must have dim = {template.domain.dim}; got {transform.dim}"
             )
         for name, image in [("template", template), ("reference", reference)]:
+            checks.check_unbatched(name, image.data)
             if image.data.min() == image.data.max():
                 raise ValueError(f"{name} must not be constant: there is nothing to register")
             checks.check_squares(name, image.data, image.domain.cell_volume)

@@ -305,8 +305,9 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
         raise ValueError("n_iter is a count and goes alone; with tol, give max_iter")
     # Below these rounding leaves nothing to do, and no residual can be told from zero.
     eps, exactly, most = torch.finfo(b.dtype).eps, n_iter is not None, n_iter or max_iter
-    words = "at least 0 and below 1"  # at 1 nothing is left to do
-    tol = 1e-10 if tol is None else checks.number("tol", tol, words, lambda x: 0 <= x < 1)
+    tol = 1e-10 if tol is None else checks.number("tol", tol, "at least 0", lambda tol: tol >= 0)
+    if tol >= 1:
+        raise ValueError(f"tol must be below 1, as nothing is left to do there; got {tol}")
     return apply, eps**2 if exactly else max(tol, 8 * eps), most, exactly
 
 
