@@ -32,7 +32,10 @@ def check_data(data, domain):
         )
     check_finite("data", data, "pixel")
     check_places("data", data.dtype, domain)
-    check_scale("data", data)
+    with _tracing.outside_transforms(data):
+        most = float(_tracing.values(data).abs().amax())
+    if not most < torch.finfo(data.dtype).max ** 0.75:
+        raise ValueError(f"data must leave room for a spline; an entry is {most:.1e}")
 
 
 def check_places(name, dtype, domain):
@@ -48,10 +51,10 @@ def check_places(name, dtype, domain):
 def check_squares(name, data, weight):
     """Raise unless the squares of `data`, times a weight, and their digits fit into the dtype."""
     with _tracing.outside_transforms(data):
-        most = float(_tracing.values(data).abs().amax())
-    most *= most * weight
+        size = float(_tracing.values(data).abs().amax())
+    most = size * size * weight
     limits = torch.finfo(data.dtype)
-    if most and not limits.tiny / limits.eps**2 < most < limits.max * limits.eps:
+    if size and not limits.tiny / limits.eps**2 < most < limits.max * limits.eps:
         raise ValueError(
             f"{name} must not be so small or large that squares leave {data.dtype}: grey values "
             f"and cell volume make {most:.1e}. Take another unit, or float64"
@@ -123,25 +126,6 @@ def check_flag(name, value):
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False; got {shown(value)}")
     return bool(value)
-
-
-def check_scale(name, tensor, small=False):
-    """Raise unless the squares of the numbers stay far inside what their dtype holds.
-
-    Not those below, if `small` numbers are allowed.
-    """
-    limits = torch.finfo(tensor.dtype)
-    low, high = 0.0 if small else limits.tiny**0.4, limits.max**0.4
-    if _tracing.records_program():
-        return  # there are no numbers yet
-    values = _tracing.values(tensor)
-    with _tracing.outside_transforms(values):
-        size = float(values.abs().max())
-    if size and not low <= size <= high:
-        raise ValueError(
-            f"{name} must have a largest entry between {low:.0e} and {high:.0e}, so that squares "
-            f"stay in range; got {size:.3g}. Choose another unit"
-        )
 
 
 def check_finite(name, tensor, entry):

@@ -182,7 +182,6 @@ def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
     if weights is not None:
         frames = torch.where(weights > 0, frames, 0)
     checks.check_finite("frames", frames, "pixel")
-    checks.check_scale("frames", frames)
     return frames.clone()
 
 

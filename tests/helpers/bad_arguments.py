@@ -137,7 +137,7 @@ bad(
 bad("RegistrationProblem", "surround", lambda v: two_blobs(surround=v), None, *WORDS)
 bad(
     "RegistrationProblem",
-    "must have a largest entry",
+    "template must not be so small or large",
     lambda v: pair(TEMPLATE * v),
     1e200,
     1e-200,
