@@ -52,10 +52,10 @@ lab: $(INSTALLED) ## open JupyterLab on the chapters
 	$(RUN) jupyterlab notebooks
 
 notebooks: $(INSTALLED) ## run all chapters from their text halves, renew the outputs
-	$(VENV)/bin/python tools/notebooks.py execute
+	$(RUN) tools.notebooks execute
 
 sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite the other
-	$(VENV)/bin/python tools/notebooks.py sync
+	$(RUN) tools.notebooks sync
 
 benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
 	set -e; for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done

@@ -32,12 +32,32 @@ def adjoint(
     callable
         ``v -> A^T v``.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If `like` is not a float32 or float64 tensor, or `operator` not a function; when called, if
+        `v` is not like ``operator(like)``.
+
     References
     ----------
     Chapter 2.
     """
-    pull_back = vjp(operator, like)[1]
-    return lambda v: pull_back(v)[0]
+    checks.check_callable("operator", operator)
+    checks.check_floating("like", like)
+
+    def checked(u):
+        found = operator(u)
+        checks.check_floating("operator(like)", found)
+        return found
+
+    rows, pull_back = vjp(checked, like)[:2]
+
+    def apply(v):
+        checks.check_like("v", v, rows)
+        checks.check_shape("v, as operator(like),", v, rows.shape)
+        return pull_back(v)[0]
+
+    return apply
 
 
 def dot_product_test(
@@ -65,11 +85,19 @@ def dot_product_test(
     ----------
     Chapter 2.
     """
+    for name, function in (("operator", operator), ("adjoint", adjoint)):
+        checks.check_callable(name, function)
+    for name, vector in (("u", u), ("v", v)):
+        checks.check_floating(name, vector)
+        checks.check_finite(name, vector, "value")
     forward, backward = operator(u), adjoint(v)
+    for name, vector in (("operator(u)", forward), ("adjoint(v)", backward)):
+        checks.check_floating(name, vector)
+        checks.check_finite(name, vector, "value")
     checks.check_shape("v, as operator(u),", v, forward.shape)
     checks.check_shape("adjoint(v), as u,", backward, u.shape)
     size = forward.norm() * v.norm()
-    if not size > 0:
+    if not 0 < size < np.inf:
         raise ValueError("u and v must tell something; operator(u) or v is zero, or not finite")
     gap = (forward * v).sum() - (u * backward).sum()
     return float(gap.abs() / size)
@@ -81,7 +109,7 @@ def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
     Parameters
     ----------
     value, truth : torch.Tensor
-        Of one shape; the truth not zero.
+        Of one shape; the truth finite and not zero. Where `value` is not finite, nor is the error.
 
     Raises
     ------
@@ -92,6 +120,8 @@ def relative_error(value: torch.Tensor, truth: torch.Tensor) -> float:
     ----------
     Chapter 5.
     """
+    checks.check_floating("truth", truth)
+    checks.check_floating("value", value)
     checks.check_shape("value, as truth,", value, truth.shape)
     size = truth.norm()
     if not (torch.isfinite(size) and size > 0):
@@ -152,14 +182,30 @@ def taylor_test(
     ----------
     Chapter 2.
     """
+    checks.check_callable("function", function)
     checks.check_floating("w", w)
+    checks.check_like("direction", direction, w)
     checks.check_shape("direction", direction, w.shape)
-    sizes = 2.0 ** -np.arange(20.0) if steps is None else np.array(steps, dtype=float)
-    if sizes.ndim != 1 or len(sizes) < 2 or not (np.diff(sizes) < 0).all() or not sizes[-1] > 0:
+    for name, vector in (("w", w), ("direction", direction)):
+        checks.check_finite(name, vector, "value")
+    if not direction.any():
+        raise ValueError("direction must not be zero: nothing would change along it")
+    try:
+        sizes = 2.0 ** -np.arange(20.0) if steps is None else np.array(steps, dtype=float)
+    except ValueError as error:
+        raise TypeError(f"steps must be numbers; got {steps!r}") from error
+    falling = sizes.ndim == 1 and len(sizes) > 1 and bool((np.diff(sizes) < 0).all())
+    if not (falling and np.isfinite(sizes).all() and sizes[-1] > 0):
         raise ValueError(f"steps must be two or more, decrease and be above 0; got {steps!r}")
+    if not isinstance(derivatives, Sequence) or isinstance(derivatives, str):
+        raise TypeError(f"derivatives must be a list of tensors; got {checks.kind(derivatives)}")
     start = function(w)
+    checks.check_floating("function(w)", start)
+    checks.check_finite("function(w)", start, "value")
     for k, derivative in enumerate(derivatives):
+        checks.check_like(f"derivatives[{k}]", derivative, start)
         checks.check_shape(f"derivatives[{k}], as f(w),", derivative, start.shape)
+        checks.check_finite(f"derivatives[{k}]", derivative, "value")
     # Single precision has 29 bits less, and cannot give away as many of them.
     single = torch.float32 in (w.dtype, start.dtype)
     digits, clearly = (1e-15 * 2.0**29, 30) if single else (1e-15, 1e3)
@@ -173,6 +219,8 @@ def taylor_test(
         gaps.append(float((there - expected).norm()))
         rounding = max(rounding, digits * float(there.norm()))
     remainders = np.array(gaps)
+    if not np.isfinite(remainders).any():
+        raise ValueError("steps must lead to where function is finite; at each it is not")
     clear = remainders > clearly * rounding
     pairs = clear[:-1] & clear[1:]
     if not pairs.any():

@@ -15,6 +15,7 @@ from problems import DOMAIN, two_blobs
 from regtools import (
     Affine,
     Domain,
+    NoDerivative,
     RegistrationProblem,
     SplineImage,
     SuperResolutionProblem,
@@ -22,6 +23,7 @@ from regtools import (
     conjugate_gradient,
     newton,
     predictor_corrector,
+    register,
     register_frames,
     simulated_problem,
     varpro,
@@ -75,6 +77,12 @@ class LogShift(Transform):
 
     def identity(self, dtype=torch.float64, device=None):
         return torch.ones(2, dtype=dtype, device=device)
+
+
+class Nowhere(NoDerivative):
+    def tangents(self, setting, operator, projected):
+        image, spent = super().tangents(setting, operator, projected)
+        return image + torch.nan, spent
 
 
 class Shift:
@@ -136,6 +144,9 @@ CALLS = [
     lambda: SuperResolutionProblem(torch.ones(4, 10, 8), Domain((0, 1, 0, 1), (20, 20)), 2, 1.0),
     lambda: SplineImage(torch.ones(20, 30, dtype=torch.uint8), BOX),
     lambda: SplineImage(torch.full((20, 30), torch.nan), BOX),
+    lambda: SplineImage(torch.ones(20, 30).to_sparse(), BOX),
+    lambda: register(DATA.masked_fill(DATA > 99, torch.nan), DATA, surround="zero"),
+    lambda: varpro(SMALL.problem, SMALL.problem.identity(), Nowhere()),
     lambda: RegistrationProblem(FLAT, PAIR.reference, Affine(2)),
     lambda: newton(PAIR, 0.5, START.float()),
     lambda: predictor_corrector(PAIR, [0.1, 1.0], START),

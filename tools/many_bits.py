@@ -26,6 +26,7 @@ from tqdm import tqdm
 import regtools
 from regtools import Unrolled
 from regtools.explorers.partial_cg import COUNTS, FRACTIONS, PARAMETER
+from tools.files import replace_text
 
 DATA = Path(__file__).resolve().parents[1] / "notebooks" / "data"
 OUTPUT = DATA / "many_bits.json"
@@ -217,7 +218,7 @@ def write_errors(pool):
         }
         for (name, _, seeds), run in zip(PROBLEMS, runs, strict=True)
     ]
-    OUTPUT.write_text(json.dumps({"n_iter": N_ITER, "problems": rows}, indent=1) + "\n")
+    replace_text(OUTPUT, json.dumps({"n_iter": N_ITER, "problems": rows}, indent=1) + "\n")
     print(f"{OUTPUT} is written")
 
 

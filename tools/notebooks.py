@@ -1,7 +1,7 @@
 """Keep the halves of each chapter together: the text people edit, the notebook with its outputs.
 
-    python tools/notebooks.py execute [NAME ...] [--timings]   run the .md halves, write the .ipynb
-    python tools/notebooks.py sync [NAME ...]      let the half saved last overwrite the other
+    python -m tools.notebooks execute [NAME ...] [--timings]   run the .md halves, write the .ipynb
+    python -m tools.notebooks sync [NAME ...]      let the half saved last overwrite the other
 
 A NAME is a chapter such as 01_image_model; without one, all chapters are taken. Executing twice
 gives the same bytes: a cell tagged `timing` or `rounding`, whose output no two runs share, keeps
@@ -18,6 +18,8 @@ import jupytext
 import nbformat
 from jupytext.cli import jupytext as jupytext_cli
 from nbclient import NotebookClient
+
+from tools.files import replace_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -169,7 +171,7 @@ def main():
         notebook = execute(text_half)
         if notebook_half.exists() and not arguments.timings:
             keep_timings(notebook, read(notebook_half))
-        nbformat.write(notebook, notebook_half)
+        replace_text(notebook_half, nbformat.writes(notebook) + "\n")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from regtools.superresolution import (
     simulate_frames,
     varpro,
 )
+from tools.files import replace_text
 from tools.paper_registration import figure_1, figure_2, figure_3, hessian_formula, trust_region
 from tools.rounding import below, digits, halves, percent
 
@@ -287,7 +288,7 @@ def main():
     for name in PAIRS:
         known = before.get(name, {}).get("times")
         found[name]["times"] = times(name) if arguments.timings or not known else known
-    arguments.output.write_text(json.dumps(found, indent=1) + "\n")
+    replace_text(arguments.output, json.dumps(found, indent=1) + "\n")
     print(f"{arguments.output} is written")
 
 

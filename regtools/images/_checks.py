@@ -32,6 +32,10 @@ def check_data(data, domain):
         )
     check_finite("data", data, "pixel")
     check_places("data", data.dtype, domain)
+    with _tracing.outside_transforms(data):
+        most = float(_tracing.values(data).abs().amax())
+    if not most < torch.finfo(data.dtype).max ** 0.75:
+        raise ValueError(f"data must leave room for a spline; an entry is {most:.1e}")
 
 
 def check_places(name, dtype, domain):
@@ -47,10 +51,10 @@ def check_places(name, dtype, domain):
 def check_squares(name, data, weight):
     """Raise unless the squares of `data`, times a weight, and their digits fit into the dtype."""
     with _tracing.outside_transforms(data):
-        most = float(_tracing.values(data).abs().amax())
-    most *= most * weight
+        size = float(_tracing.values(data).abs().amax())
+    most = size * size * weight
     limits = torch.finfo(data.dtype)
-    if most and not limits.tiny / limits.eps**2 < most < limits.max * limits.eps:
+    if size and not limits.tiny / limits.eps**2 < most < limits.max * limits.eps:
         raise ValueError(
             f"{name} must not be so small or large that squares leave {data.dtype}: grey values "
             f"and cell volume make {most:.1e}. Take another unit, or float64"
@@ -59,24 +63,69 @@ def check_squares(name, data, weight):
 
 def check_points(points, data, domain):
     """Raise unless an image of `data` can be evaluated at `points`."""
-    check_dtype("points", points, data.dtype)
-    if points.device != data.device:
-        raise TypeError(f"points must be on {data.device}, as the data; got {points.device}")
+    check_like("points", points, data)
     if points.ndim != 2 or points.shape[1] != domain.dim:
         raise ValueError(f"points must have shape (n, {domain.dim}); got {tuple(points.shape)}")
     check_finite("points", points, "value")
 
 
-def check_dtype(name, tensor, dtype):
-    """Raise unless `tensor` is a tensor of this dtype."""
-    if not torch.is_tensor(tensor) or tensor.dtype != dtype:
-        raise TypeError(f"{name} must be a tensor of dtype {dtype}; got {kind(tensor)}")
+def check_like(name, tensor, like):
+    """Raise unless `tensor` is a tensor of the dtype of another one, and lies where that does."""
+    if not torch.is_tensor(tensor) or tensor.dtype != like.dtype:
+        raise TypeError(f"{name} must be a tensor of dtype {like.dtype}; got {kind(tensor)}")
+    check_dense(name, tensor)
+    if tensor.device != like.device:
+        raise TypeError(f"{name} must be on {like.device}, as the others; got {tensor.device}")
 
 
 def check_floating(name, tensor, hint=""):
     """Raise unless `tensor` is a float32 or float64 tensor."""
     if not torch.is_tensor(tensor) or tensor.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"{name} must be a float32 or float64 tensor; got {kind(tensor)}{hint}")
+    check_dense(name, tensor)
+
+
+def check_dense(name, tensor):
+    """Raise unless a tensor holds all its entries."""
+    if tensor.layout != torch.strided:
+        raise TypeError(f"{name} must be dense; got the layout {tensor.layout}. Call to_dense()")
+    if tensor.device.type == "meta":
+        raise TypeError(f"{name} must hold numbers; a tensor on the device meta has none")
+
+
+def check_dtype(dtype):
+    """Raise unless `dtype` is that of images."""
+    if dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+
+
+def check_vector(name, tensor, length, like=None):
+    """Raise unless `tensor` has one axis of this length, and is like another one or floating."""
+    if like is None:
+        check_floating(name, tensor)
+    else:
+        check_like(name, tensor, like)
+    check_shape(name, tensor, (length,))
+
+
+def check_kind(name, value, expected):
+    """Raise unless `value` is an instance of a class."""
+    if not isinstance(value, expected):
+        article = "an" if expected.__name__[0] in "AEIOU" else "a"
+        raise TypeError(f"{name} must be {article} {expected.__name__}; got {kind(value)}")
+
+
+def check_callable(name, value, also=""):
+    """Raise unless `value` can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be a function{also}; got {kind(value)}")
+
+
+def check_flag(name, value):
+    """Return a truth value as a bool; raise if it is another thing, as a word is."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False; got {shown(value)}")
+    return bool(value)
 
 
 def check_finite(name, tensor, entry):
@@ -87,14 +136,13 @@ def check_finite(name, tensor, entry):
     with _tracing.outside_transforms(values):
         if math.isfinite(values.sum()):  # quick; where the sum overflows, look closer
             return
-        finite = torch.isfinite(values)
-    if not bool(finite.all()):
-        bad = np.argwhere(~finite.cpu().numpy())
-        first = tuple(int(k) for k in bad[0])
-        raise ValueError(
-            f"{name} must be finite; {len(bad)} of {values.numel()} {entry}s are not, "
-            f"the first at index {first}: {values[first].item()}"
-        )
+        bad = torch.isfinite(values).logical_not().nonzero().tolist()
+        if bad:
+            first = tuple(bad[0])
+            raise ValueError(
+                f"{name} must be finite; {len(bad)} of {values.numel()} {entry}s are not, "
+                f"the first at index {first}: {values[first].item()}"
+            )
 
 
 def check_constant(name, tensor, hint="", batched=False):
@@ -107,8 +155,16 @@ def check_constant(name, tensor, hint="", batched=False):
         raise ValueError(f"{name} must not be differentiated here{nor}: {hint}")
 
 
+def check_unbatched(name, tensor):
+    """Raise if `vmap` holds several values in a tensor."""
+    if torch.is_tensor(tensor) and _tracing.is_batched(tensor):
+        raise ValueError(f"{name} must not be batched by vmap; take one after the other")
+
+
 def check_shape(name, tensor, shape):
-    """Raise unless a tensor has this shape: broadcasting would hide another one."""
+    """Raise unless this is a tensor of this shape: broadcasting would hide another one."""
+    if not torch.is_tensor(tensor):
+        raise TypeError(f"{name} must be a tensor; got {kind(tensor)}")
     if tuple(tensor.shape) != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}; got {tuple(tensor.shape)}")
 
@@ -159,6 +215,22 @@ def not_negative(name, value, note=""):
     return number(name, value, "finite and at least 0", lambda x: x >= 0, note=note)
 
 
+def tolerance(name, value):
+    """Return a relative tolerance as a float: at 1 there is nothing left to do."""
+    found = positive(name, value)
+    if found >= 1:
+        raise ValueError(f"{name} must be below 1; got {shown(value)}")
+    return found
+
+
+def weight(name, value):
+    """Return a number from 0 as a float that may be squared without leaving the range."""
+    found = not_negative(name, value)
+    if found > 1e150:
+        raise ValueError(f"{name} must be at most 1e150, as it is squared; got {shown(value)}")
+    return found
+
+
 def whole(name, value, least=1, also=""):
     """Return a whole number as an int; `also` names what else the caller takes."""
     try:
@@ -167,6 +239,29 @@ def whole(name, value, least=1, also=""):
         found = least - 1
     if found < least:
         raise ValueError(f"{name} must be a whole number from {least}{also}; got {shown(value)}")
+    return found
+
+
+def span(name, ends):
+    """Return a pair of numbers as floats, the lowest and the highest of something."""
+    try:
+        low, high = ends
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be a pair of numbers; got {ends!r}") from error
+    low, high = number(name, low), number(name, high)
+    if not math.isfinite(high - low):
+        raise ValueError(f"{name} must have a finite range; got {ends!r}")
+    return low, high
+
+
+def checked_seeds(seeds):
+    """Return one or more seeds of NumPy's legacy generator."""
+    try:
+        found = [as_whole(seed) for seed in seeds]
+    except TypeError as error:
+        raise TypeError(f"seeds must be a sequence of whole numbers; got {seeds!r}") from error
+    if not found or not all(0 <= seed < 2**32 for seed in found):
+        raise ValueError(f"seeds must hold whole numbers from 0 to 2³² - 1; got {seeds!r}")
     return found
 
 
@@ -182,8 +277,8 @@ def check_order(order):
 
 
 def check_choice(name, value, allowed):
-    """Raise unless `value` is one of those allowed."""
-    if value not in allowed:
+    """Raise unless `value` is one of those allowed, words or None."""
+    if not (value is None or isinstance(value, str)) or value not in allowed:
         raise ValueError(f"{name} must be one of {list(allowed)}; got {value!r}")
 
 
@@ -208,6 +303,7 @@ def check_theta(theta):
         return number("theta", theta, *_BLUR)
     if theta.ndim:
         raise TypeError(f"theta must be a single number; got shape {tuple(theta.shape)}")
+    check_dense("theta", theta)
     if not _tracing.records_program():
         with _tracing.outside_transforms():
             given = _tracing.values(theta).flatten().tolist()  # `vmap` may hide several values

@@ -3,7 +3,7 @@
 Numba compiles one kernel per number of axes, order and dtype at its first use, in a second or
 so, and keeps it on disk, so that only the first run on a machine waits: in ``__pycache__``
 beside this file, where that is read-only in the user's cache directory, or where
-``NUMBA_CACHE_DIR`` says. Where none can be written, every run compiles again.
+``NUMBA_CACHE_DIR`` says. Where none can be written, or the disk is full, every run compiles again.
 """
 
 import itertools
@@ -35,17 +35,26 @@ def local_taylor(coefficients, points, domain, order):
     shape = len(indices), n
     taylor = torch.empty(shape, dtype=coefficients.dtype, device=coefficients.device)
     # Detached, for NumPy: a tensor may be marked for recording while nothing is recorded.
-    flat, x = coefficients.detach().reshape(-1).numpy(), points.detach().contiguous().numpy()
+    flat = coefficients.detach().reshape(-1).numpy()
+    x = points.detach().resolve_neg().contiguous().numpy()
     arguments = taylor.numpy(), flat, tuple(coefficients.shape), x, domain.lower, domain.h
     threads = min(torch.get_num_threads(), n // _POINTS_PER_THREAD)
     if threads <= 1:
-        kernel(0, n, *arguments)
+        _call(kernel, 0, n, *arguments)
     else:
-        kernel(0, 0, *arguments)  # compile here, not in every thread
+        _call(kernel, 0, 0, *arguments)  # compile here, not in every thread
         ends = [n * k // threads for k in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(lambda start, stop: kernel(start, stop, *arguments), ends, ends[1:]))
     return dict(zip(indices, taylor.unbind(), strict=True))
+
+
+def _call(kernel, *arguments):
+    """Call a kernel; where the disk is full it is compiled all the same, and not kept."""
+    try:
+        kernel(*arguments)
+    except OSError:
+        kernel(*arguments)
 
 
 @cache

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from . import _phantom
-from ._checks import as_whole, check_domain, imported, number
+from ._checks import as_whole, check_domain, checked_seeds, imported, span
 from ._short import ShortRepr
 from .domain import Domain
 
@@ -168,7 +168,7 @@ def load(name: str, m: int | tuple[int, int] | None = None) -> Image | Pair:
     Real images: the wheel of scikit-image, docstrings in ``skimage.data``.  ``hands``: the FAIR
     toolbox, from Y. Amit, SIAM J. Sci. Comput. 15 (1994); paper, section 3.1. Chapters 1 and 5.
     """
-    if name not in DATASETS:
+    if not isinstance(name, str) or name not in DATASETS:
         raise ValueError(f"name must be one of {', '.join(DATASETS)}; got {name!r}")
     m = None if m is None else _check_m(m)
     if name == "hands-phantom":
@@ -204,7 +204,9 @@ def random_maps(
     Raises
     ------
     ValueError
-        If `domain` does not have two axes, or a scale or an angle is not finite.
+        If `domain` does not have two axes, a scale or an angle is not finite, or there is no seed.
+    TypeError
+        If `seeds` are not whole numbers, or `scales` or `angles` no pair of numbers.
 
     References
     ----------
@@ -213,10 +215,9 @@ def random_maps(
     check_domain(domain)
     if domain.dim != 2:
         raise ValueError(f"domain must have 2 axes; got {domain.dim}")
-    sizes = [number("scales", one) for one in scales]
-    turns = [number("angles", one) for one in angles]
+    sizes, turns = span("scales", scales), span("angles", angles)
     centre, blocks = np.add(domain.lower, domain.upper) / 2, []
-    for seed in seeds:
+    for seed in checked_seeds(seeds):
         generator = np.random.RandomState(seed)
         scale, angle = generator.uniform(*sizes, 2), np.radians(generator.uniform(*turns))
         turn = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 import torch
 
-from ._checks import as_real, as_whole, check_constant, check_floating
+from ._checks import (
+    as_real,
+    as_whole,
+    check_constant,
+    check_dtype,
+    check_floating,
+    not_negative,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Domain:
                 f"m must have one entry per axis of omega: omega has {self.dim} axes, "
                 f"m has {len(self.m)} entries {self.m}"
             )
+        if not 0 < self.cell_volume < math.inf:
+            raise ValueError(f"omega must have cells with a volume; that of {self} is out of range")
 
     @property
     def dim(self):
@@ -79,6 +89,7 @@ class Domain:
 
     def padded(self, cells: int) -> "Domain":
         """Return the box with so many more cells, of the same width, on every side."""
+        cells = whole("cells", cells, least=0)
         sides = zip(self.lower, self.upper, self.h, strict=True)
         omega = [bound for low, high, h in sides for bound in (low - cells * h, high + cells * h)]
         return Domain(tuple(omega), tuple(m + 2 * cells for m in self.m))
@@ -88,8 +99,10 @@ class Domain:
         check_floating("points", points)
         if points.shape[-1:] != (self.dim,):
             raise ValueError(f"points must have shape (..., {self.dim}); got {tuple(points.shape)}")
-        rim = cells * points.new_tensor(self.h)
-        lower, upper = points.new_tensor(self.lower) + rim, points.new_tensor(self.upper) - rim
+        ends = [self.lower, self.upper, self.h]
+        lower, upper, h = torch.tensor(ends, dtype=points.dtype, device=points.device)
+        rim = not_negative("cells", cells) * h
+        lower, upper = lower + rim, upper - rim
         return ((points >= lower) & (points <= upper)).all(-1)
 
     def cell_centers(
@@ -109,8 +122,7 @@ class Domain:
         torch.Tensor
             Shape ``(prod(m), dim)``, in the C order of the data array, physical units.
         """
-        if dtype not in (torch.float32, torch.float64):
-            raise TypeError(f"dtype must be torch.float32 or torch.float64; got {dtype}")
+        check_dtype(dtype)
         axes = [
             lo + (torch.arange(m, dtype=dtype, device=device) + 0.5) * h
             for lo, m, h in zip(self.lower, self.m, self.h, strict=True)
@@ -149,4 +161,6 @@ def _m(m):
         ) from error
     if any(cells < 1 for cells in m):
         raise ValueError(f"m must hold at least one cell per axis; got {m}")
+    if math.prod(m) > 2**40:
+        raise ValueError(f"m must hold fewer cells, as no memory has room for them; got {m}")
     return m

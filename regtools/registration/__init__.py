@@ -13,7 +13,7 @@ from .minimise import levenberg_marquardt, newton
 from .neural_ode import NeuralODE
 from .overlap import filled
 from .pairs import Registration, default_thetas, register
-from .path import PathResult, Prediction, Step, predictor_corrector
+from .path import PathResult, Prediction, Step, check_thetas, predictor_corrector
 from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem, Tikhonov
 from .results import Result, State
@@ -52,6 +52,7 @@ __all__ = [
     "Transform",
     "Translation",
     "angle_starts",
+    "check_thetas",
     "choose_surround",
     "compare_predictions",
     "default_thetas",

@@ -77,7 +77,9 @@ def second_order_model(
     ----------
     Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
     """
+    checks.check_kind("problem", problem, RegistrationProblem)
     problem.check_parameters(w)
+    exact = checks.check_flag("exact", exact)
     if tracing.is_followed(w):
         return _with_penalty(problem, w, *_by_ad(problem, w, theta, exact))
     if problem.overlap is not None:
@@ -212,6 +214,7 @@ def gradient(
     ----------
     Chapter 2.
     """
+    checks.check_kind("problem", problem, RegistrationProblem)
     problem.check_parameters(w)
     if tracing.is_followed(w):
         return grad(lambda v: problem.loss(v, theta))(w)
@@ -275,6 +278,7 @@ def mixed_derivative(
     ----------
     Paper, section 3.2: the right-hand side of dw/dθ. Chapter 3.
     """
+    checks.check_kind("problem", problem, RegistrationProblem)
     problem.check_parameters(w)
     if tracing.is_followed(w):
         theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)

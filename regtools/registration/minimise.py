@@ -93,8 +93,7 @@ def newton(
     Conn, Gould and Toint, *Trust-Region Methods* (2000), chapter 7; paper, section 3.2.
     """
     task = _Task(problem, theta, gtol, max_iter, exact=True)
-    start = task.start(w0)
-    track = _Tracker(task, start, callback)
+    track = _Tracker(task, start := task.start(w0), callback)
     status = task.hopeless(start, start) or (Status.CONVERGED if track.converged else None)
     if status is not None:
         return track.result(status)
@@ -156,8 +155,8 @@ def levenberg_marquardt(
     task = _Task(problem, theta, gtol, max_iter, exact=False)
     start, stop = task.start(w0), {"gtol": task.gtol, "max_iter": task.max_iter}
     run = minimise_damped(task, start, callback=callback, **stop)
-    spent = run.work.n_evaluations
-    return _result(task, run.point, run.history, spent, run.tolerance, run.status)
+    told = run.history, run.work.n_evaluations, run.tolerance, run.status
+    return _result(task, run.point, *told)
 
 
 _ONE_EVALUATION = Work(n_evaluations=1)
@@ -206,7 +205,7 @@ class _Task(LeastSquares):
     """The loss at one theta."""
 
     def __init__(self, problem, theta, gtol, max_iter, exact):
-        problem.check_constants()
+        checks.check_kind("problem", problem, RegistrationProblem)
         eps = torch.finfo(problem.reference.data.dtype).eps
         self.gtol = max(checks.positive("gtol", gtol), 32 * eps)
         self.max_iter = checks.whole("max_iter", max_iter)
@@ -219,16 +218,18 @@ class _Task(LeastSquares):
         S = self.problem.scaling
         self.S = np.eye(len(w0)) if S is None else S.numpy(force=True).astype(float)
         try:
-            return self.evaluate(w0.detach().clone())
+            start = self.evaluate(w0.detach().clone())
         except NotFiniteError as error:
             raise ValueError("the loss or its derivatives are not finite at w0") from error
+        if not self.size(start) > 0:
+            raise ValueError(f"theta must be smaller; at {self.theta:g} nothing is left to see")
+        return start
 
     def evaluate(self, w):
         model = second_order_model(self.problem, w, self.theta, self.exact)
         matrix = model.gauss_newton if model.hessian is None else model.hessian
-        parts = [
-            part.numpy(force=True).astype(float) for part in (model.loss, model.gradient, matrix)
-        ]
+        found = model.loss, model.gradient, matrix
+        parts = [part.numpy(force=True).astype(float) for part in found]
         if not all(np.isfinite(part).all() for part in parts):
             raise NotFiniteError
         loss, slope, hessian = parts
@@ -300,7 +301,7 @@ class _Tracker:
 
     def evaluate(self, x):
         if not np.array_equal(self.last[0], x):
-            self.last = np.array(x, copy=True), self.task.tried(self.parameters(x))
+            self.last = x.copy(), self.task.tried(self.parameters(x))
             self.n_evaluations += 1
         return self.last[1]
 
@@ -313,12 +314,12 @@ class _Tracker:
         tell(self.callback, self.history[-1])
 
     def result(self, status):
-        kept = self.point, self.history, self.n_evaluations, self.tolerance
-        return _result(self.task, *kept, status)
+        told = self.history, self.n_evaluations, self.tolerance, status
+        return _result(self.task, self.point, *told)
 
 
 def _result(task, point, history, n_evaluations, tolerance, status):
-    if status is not Status.NO_OVERLAP and point.gradient_norm <= tolerance:
+    if status not in (Status.NO_OVERLAP, Status.STOPPED) and point.gradient_norm <= tolerance:
         status = Status.CONVERGED
     if status is Status.SMALL_STEP and task.undefined:
         status = Status.NOT_FINITE  # what kept the steps small
@@ -342,9 +343,8 @@ def _result(task, point, history, n_evaluations, tolerance, status):
 
 def check_start(problem: RegistrationProblem, w0: torch.Tensor):
     """Raise unless `w0` can be the parameters of a registration problem."""
+    checks.check_kind("problem", problem, RegistrationProblem)
     problem.check_constants()
     checks.check_constant("w0", w0)
-    checks.check_dtype("w0", w0, problem.reference.data.dtype)
     problem.check_parameters(w0, "w0")
-    if not torch.isfinite(w0).all():
-        raise ValueError(f"w0 must be finite; got {w0.tolist()}")
+    checks.check_finite("w0", w0, "value")

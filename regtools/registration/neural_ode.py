@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 
 from ..images import Domain, checks
-from .transforms import Transform, check_dim, check_shapes
+from .transforms import Transform, check_axes, check_dim, check_shapes, check_weights
 
 
 class _Stage(NamedTuple):
@@ -55,10 +55,11 @@ class NeuralODE(Transform):
     def __init__(self, dim: int, width: int = 8, domain: Domain | None = None) -> None:
         self.dim = check_dim(dim)
         width = checks.whole("width", width)
-        if domain is not None and domain.dim != dim:
-            raise ValueError(f"domain must have dim = {dim} axes; got {domain.dim}")
+        if domain is not None:
+            check_axes(self, domain)
         self.width = width
         self.domain = domain
+        dim = self.dim
         self._sizes = [width * (dim + 1), width, dim * width, dim]
         self.n_params = sum(self._sizes)
 
@@ -99,7 +100,7 @@ class NeuralODE(Transform):
         second derivative of v at that stage, along its sensitivities, weighted by the adjoint
         of that stage, which runs backwards in time.
         """
-        check_shapes(self, w, x)
+        check_weights(self, w, x, weights)
         parts = zip(x.split(self.BLOCK), weights.split(self.BLOCK), strict=True)
         return sum(self._curvature(w, self._sensitivities(w, a)[2], b) for a, b in parts)
 
@@ -169,7 +170,10 @@ class NeuralODE(Transform):
         bent = 1 - hidden**2
         slope = (w2 * bent[:, None, :]) @ (w1[:, :-1] * scale)
         change = slope @ dx_dw
-        by_layer = change.split(self._sizes, dim=2)
+        by_layer, end = [], 0
+        for size in self._sizes:  # not by `split`, whose views autograd lets nobody add to
+            by_layer.append(change[..., end : end + size])
+            end += size
         first = (w2 * bent[:, None, :])[..., None] * inputs[:, None, None, :]
         by_layer[0].add_(first[..., :-1].flatten(2))
         by_layer[1].add_(first[..., -1])
@@ -213,6 +217,8 @@ class NeuralODE(Transform):
         The hidden layer is random with a fixed seed and the output layer zero: with all
         parameters zero, the gradient of the hidden layer would vanish for ever.
         """
+        checks.check_dtype(dtype)
+        seed = checks.whole("seed", seed, least=0)
         generator = torch.Generator("cpu").manual_seed(seed)  # the same numbers on every device
         hidden = torch.randn(
             sum(self._sizes[:2]), generator=generator, dtype=torch.float64, device="cpu"

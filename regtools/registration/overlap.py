@@ -190,7 +190,7 @@ def _product(a, b):
 
 
 def _check_mask(name, mask, image):
-    checks.check_dtype(name, mask, image.data.dtype)
+    checks.check_like(name, mask, image.data)
     if mask.shape != image.data.shape:
         shapes = f"{tuple(image.data.shape)}; got {tuple(mask.shape)}"
         raise ValueError(f"{name} must have the shape of its image, {shapes}")

@@ -83,7 +83,7 @@ class Registration(SolverResult):
         extension = "zero" if self.surround == "zero" else "mirror"
         data, domain = self.template.data, self.template.domain
         if picture is not None:
-            checks.check_dtype("picture", picture, data.dtype)
+            checks.check_like("picture", picture, data)
             if picture.shape != data.shape:
                 shapes = f"{tuple(data.shape)}; got {tuple(picture.shape)}"
                 raise ValueError(f"picture must have the shape of the template, {shapes}")
@@ -222,6 +222,8 @@ def _without_nan(picture, mask, name):
     """Zero where a tensor is NaN, and a mask that is zero there too."""
     if not (torch.is_tensor(picture) and picture.is_floating_point()):
         return picture, mask
+    checks.check_dense(name, picture)
+    checks.check_unbatched(name, picture)
     known = ~torch.isnan(picture)
     if known.all():
         return picture, mask
@@ -249,6 +251,7 @@ def _images(template, reference, domain):
             kinds = " and ".join(checks.kind(one) for one in given.values())
             raise TypeError(f"{name} must be a tensor, or both images a SplineImage; got {kinds}")
         checks.check_floating(name, picture)
+        checks.check_finite(name, picture, "pixel")
     if template.shape != reference.shape or template.ndim not in (2, 3):
         raise ValueError(
             "template and reference must have one shape of 2 or 3 axes; "
@@ -263,6 +266,9 @@ def _images(template, reference, domain):
 def _surround(surround, images, masked):
     """The word that `RegistrationProblem` takes."""
     checks.check_choice("surround", surround, ("auto", *SURROUNDS))
+    if surround == "zero" and masked:
+        words = 'a mask needs surround="overlap", and so does a pixel that is NaN'
+        raise ValueError(f'surround must not be "zero": {words}')
     if surround != "auto":
         return surround
     return "overlap" if masked else choose_surround(*(image.data for image in images))

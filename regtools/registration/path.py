@@ -159,10 +159,8 @@ def predictor_corrector(
     """
     thetas = check_thetas(thetas)
     check_start(problem, w0)
-    if corrector not in _CORRECTORS:
-        raise ValueError(f"corrector must be one of {list(_CORRECTORS)}; got {corrector!r}")
-    if predictor is not None and predictor not in _CORRECTORS:
-        raise ValueError(f"predictor must be one of {[*_CORRECTORS, None]}; got {predictor!r}")
+    checks.check_choice("corrector", corrector, list(_CORRECTORS))
+    checks.check_choice("predictor", predictor, [*_CORRECTORS, None])
     steps, status = [], Status.CONVERGED
     w, matrix, before = w0, None, None
     try:

@@ -26,8 +26,8 @@ class Tikhonov:
     Raises
     ------
     TypeError, ValueError
-        If `reference` is not a float32 or float64 tensor with one axis; when called, if `w` has
-        another shape.
+        If `reference` is not a finite float32 or float64 tensor with one axis; when called, if `w`
+        has another shape or dtype.
 
     References
     ----------
@@ -41,11 +41,12 @@ class Tikhonov:
         checks.check_floating("reference", reference)
         if reference.ndim != 1:
             raise ValueError(f"reference must have shape (n_params,); got {tuple(reference.shape)}")
+        checks.check_finite("reference", reference, "value")
         self.reference = reference
 
     def __call__(self, w: torch.Tensor) -> torch.Tensor:
         """Return S(w)."""
-        checks.check_shape("w", w, self._reference.shape)
+        checks.check_vector("w", w, len(self._reference), self._reference)
         return (w - self._reference).square().sum()
 
 
@@ -135,10 +136,13 @@ class RegistrationProblem:
                 f"transform must have dim = {template.domain.dim}; got {transform.dim}"
             )
         for name, image in [("template", template), ("reference", reference)]:
+            checks.check_unbatched(name, image.data)
             if image.data.min() == image.data.max():
                 raise ValueError(f"{name} must not be constant: there is nothing to register")
             checks.check_squares(name, image.data, image.domain.cell_volume)
-        lam = checks.not_negative("lam", lam)
+        lam = checks.weight("lam", lam)
+        if regularizer is not None:
+            checks.check_callable("regularizer", regularizer, also=", or None")
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         checks.check_choice("surround", surround, SURROUNDS)
@@ -164,6 +168,7 @@ class RegistrationProblem:
     @classmethod
     def of(cls, pair: Pair, transform: Transform, **options) -> RegistrationProblem:
         """Make the problem of a `Pair`, as `load` returns it; options as above."""
+        checks.check_kind("pair", pair, Pair)
         template = SplineImage(pair.template, pair.domain)
         return cls(template, SplineImage(pair.reference, pair.domain), transform, **options)
 
@@ -213,7 +218,7 @@ class RegistrationProblem:
     def checked_points(self, y: torch.Tensor) -> torch.Tensor:
         """Return what the map made of the points; raise unless these can be looked at."""
         name = f"what {type(self.transform).__name__} makes of the points"
-        checks.check_dtype(name, y, self._points.dtype)
+        checks.check_like(name, y, self._points)
         checks.check_shape(name, y, self._points.shape)
         try:
             checks.check_finite(name, y, "value")
@@ -230,11 +235,8 @@ class RegistrationProblem:
                 checks.check_constant(name, image.data)
 
     def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
-        """Raise unless `w` has the shape ``(n_params,)``."""
-        if w.shape != (self.transform.n_params,):
-            raise ValueError(
-                f"{name} must have shape ({self.transform.n_params},); got {tuple(w.shape)}"
-            )
+        """Raise unless `w` has the shape ``(n_params,)``, and is like the images."""
+        checks.check_vector(name, w, self.transform.n_params, self._points)
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
@@ -251,7 +253,7 @@ class RegistrationProblem:
         """Return which part of the reference the template covers; 1 where it is zero outside."""
         if self.overlap is None:
             return 1.0
-        v = self.overlap.visibility(self.moved_points(w))
+        v = self.overlap.visibility(self.moved_points(w)).detach()
         return float(v.square().sum() / self.overlap.seen.square().sum())
 
     def loss_out_of_sight(self, theta: float) -> float:
@@ -262,6 +264,9 @@ class RegistrationProblem:
 
     def scaled(self, derivative: torch.Tensor) -> torch.Tensor:
         """Return a gradient or Hessian in z, from that in w: Sᵀ g or Sᵀ H S, see `newton`."""
+        checks.check_like("derivative", derivative, self._points)
+        axes = 1 if derivative.ndim == 1 else 2
+        checks.check_shape("derivative", derivative, (self.transform.n_params,) * axes)
         S = self.scaling
         if S is None:
             return derivative
@@ -269,6 +274,8 @@ class RegistrationProblem:
 
     def stepped(self, w: torch.Tensor, dz: torch.Tensor) -> torch.Tensor:
         """Return w + S dz, the parameters after a step in z."""
+        self.check_parameters(w)
+        self.check_parameters(dz, "dz")
         return w + (dz if self.scaling is None else self.scaling @ dz)
 
     def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
@@ -284,4 +291,10 @@ class RegistrationProblem:
         if not torch.is_tensor(value) or value.ndim:
             got = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
             raise ValueError(f"regularizer must return a tensor without axes; got {got}")
+        name = "what the regularizer returns"
+        checks.check_like(name, value, self._points)
+        try:
+            checks.check_finite(name, value, "value")
+        except ValueError as error:
+            raise NotFiniteError(str(error)) from error
         return self.lam**2 * value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from ..images import Domain
-from .transforms import AffineSubset, check_dim
+from ..images import Domain, checks
+from .transforms import AffineSubset, check_axes, check_dim
 
 
 class Translation(AffineSubset):
@@ -32,15 +32,18 @@ class Translation(AffineSubset):
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
         """Return ``[A row by row, b]`` with A = I and b = w."""
+        checks.check_vector("w", w, self.n_params)
         eye = torch.eye(self.dim, dtype=w.dtype, device=w.device)
         return torch.cat([eye.flatten(), w])
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
         """Return b: the shift of the coordinate origin, right where A = I."""
+        checks.check_vector("affine", affine, self.dim * (self.dim + 1))
         return affine[self.dim**2 :].clone()
 
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z is a cell."""
+        check_axes(self, domain)
         return torch.diag(torch.tensor(domain.h, dtype=torch.float64, device="cpu"))
 
 
@@ -68,8 +71,7 @@ class Rigid(AffineSubset):
     """
 
     def __init__(self, domain: Domain) -> None:
-        if not isinstance(domain, Domain):
-            raise TypeError(f"domain must be a Domain; got {type(domain).__name__}")
+        checks.check_domain(domain)
         self.dim = check_dim(domain.dim)
         self.n_turns = 1 if self.dim == 2 else 3
         self.n_params = self.n_turns + self.dim
@@ -79,6 +81,7 @@ class Rigid(AffineSubset):
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
         """Return ``[A row by row, b]`` with A = R and b = c − R c + shift."""
+        checks.check_vector("w", w, self.n_params)
         turn, shift = w[: self.n_turns], w[self.n_turns :]
         R = torch.linalg.matrix_exp(_skew(turn))
         centre = w.new_tensor(self.centre)
@@ -86,6 +89,8 @@ class Rigid(AffineSubset):
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
         """Return the turn closest to A, and the shift of the centre."""
+        checks.check_vector("affine", affine, self.dim * (self.dim + 1))
+        checks.check_finite("affine", affine, "value")
         A = affine[: self.dim**2].reshape(self.dim, self.dim)
         U, _, Vh = torch.linalg.svd(A)
         flip = torch.ones(self.dim, dtype=A.dtype, device=A.device)
@@ -96,6 +101,7 @@ class Rigid(AffineSubset):
 
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z moves a corner of the box by about a cell."""
+        check_axes(self, domain)
         sides = torch.tensor([domain.lower, domain.upper], dtype=torch.float64, device="cpu").diff(
             dim=0
         )

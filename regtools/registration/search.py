@@ -108,7 +108,7 @@ def _checked(item, problem):
     if not torch.is_tensor(item):
         raise TypeError(f"start must hold names and tensors; got {checks.kind(item)}")
     checks.check_constant("start", item)
-    checks.check_dtype("start", item, problem.reference.data.dtype)
+    checks.check_like("start", item, problem.reference.data)
     rows, p = item if item.ndim == 2 else item[None], problem.transform.n_params
     if not len(rows) or rows.shape[1:] != (p,):
         shapes = f"({p},) or (k, {p})"

@@ -35,7 +35,7 @@ def choose_surround(*pictures: torch.Tensor) -> str:
     TypeError
         If a picture is not a float32 or float64 tensor.
     ValueError
-        If there is none, or one is not finite.
+        If there is none, or one is empty or not finite.
 
     References
     ----------
@@ -45,6 +45,8 @@ def choose_surround(*pictures: torch.Tensor) -> str:
         raise ValueError("pictures must hold at least one picture; got none")
     for k, picture in enumerate(pictures):
         checks.check_floating(f"picture {k}", picture)
+        if not (picture.ndim and picture.numel()):
+            raise ValueError(f"picture {k} must hold pixels; got shape {tuple(picture.shape)}")
         checks.check_finite(f"picture {k}", picture, "pixel")
     return "zero" if max(map(border_level, pictures)) <= DARK else "overlap"
 

@@ -17,7 +17,8 @@ class Transform(abc.ABC):
     derivatives in w come from automatic differentiation; a map that knows a shorter way overrides
     them. Build what depends on w from torch operations such as `torch.stack`: a new
     ``torch.tensor(...)``, ``float(w[0])`` or ``math.cos(w[0])`` cuts the derivative without an
-    error. Run `taylor_test` on the loss with a map of your own.
+    error. Run `taylor_test` on the loss with a map of your own. A map does not look at the numbers:
+    NaN in `w` or `x` gives NaN, which problems and solvers refuse.
 
     Attributes
     ----------
@@ -70,6 +71,7 @@ class Transform(abc.ABC):
 
     def jacobian(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Return ∂y/∂w at every point, shape ``(n, dim, n_params)``."""
+        check_shapes(self, w, x)
         return jacfwd(lambda v: self(v, x))(w)
 
     def pull_back(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -77,6 +79,7 @@ class Transform(abc.ABC):
 
         `weights` has shape ``(n, dim)`` and counts as constant.
         """
+        check_weights(self, w, x, weights)
         return vjp(lambda v: self(v, x), w)[1](weights)[0]
 
     def curvature(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -84,6 +87,7 @@ class Transform(abc.ABC):
 
         `weights` has shape ``(n, dim)`` and counts as constant.
         """
+        check_weights(self, w, x, weights)
         return hessian(lambda v: (weights * self(v, x)).sum())(w)
 
 
@@ -110,6 +114,7 @@ class AffineSubset(Transform):
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> torch.Tensor:
         """Return zeros, shape ``(n_params,)``."""
+        checks.check_dtype(dtype)
         return torch.zeros(self.n_params, dtype=dtype, device=device)
 
     def __call__(self, w: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -148,21 +153,25 @@ class Affine(AffineSubset):
 
     def affine(self, w: torch.Tensor) -> torch.Tensor:
         """Return a copy of `w`."""
+        checks.check_vector("w", w, self.n_params)
         return w.clone()
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
         """Return a copy of `affine`."""
+        checks.check_vector("affine", affine, self.n_params)
         return affine.clone()
 
     def identity(
         self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
     ) -> torch.Tensor:
         """Return the parameters of y(x) = x, shape ``(n_params,)``."""
+        checks.check_dtype(dtype)
         matrix = torch.eye(self.dim, dtype=dtype, device=device).flatten()
         return torch.cat([matrix, matrix.new_zeros(self.dim)])
 
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: z changes A about the centre of the box, and the shift there."""
+        check_axes(self, domain)
         d, p = self.dim, self.n_params
         S = torch.zeros(p, p, dtype=torch.float64, device="cpu")
         for k, h in enumerate(domain.h):
@@ -181,11 +190,12 @@ class Affine(AffineSubset):
 
     def pull_back(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return the gradient in w of ``sum(weights * y)``, shape ``(n_params,)``."""
-        check_shapes(self, w, x)
+        check_weights(self, w, x, weights)
         return torch.cat([(weights.T @ x).flatten(), weights.sum(0)])
 
     def curvature(self, w: torch.Tensor, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Return zeros: the map is linear in w."""
+        check_weights(self, w, x, weights)
         return w.new_zeros(self.n_params, self.n_params)
 
 
@@ -199,8 +209,20 @@ def check_dim(dim):
     return found
 
 
+def check_axes(transform, domain):
+    checks.check_domain(domain)
+    if domain.dim != transform.dim:
+        raise ValueError(f"domain must have dim = {transform.dim} axes; got {domain.dim}")
+
+
 def check_shapes(transform, w, x):
-    if w.shape != (transform.n_params,):
-        raise ValueError(f"w must have shape ({transform.n_params},); got {tuple(w.shape)}")
+    checks.check_floating("x", x)
+    checks.check_vector("w", w, transform.n_params, x)
     if x.ndim != 2 or x.shape[1] != transform.dim:
         raise ValueError(f"x must have shape (n, {transform.dim}); got {tuple(x.shape)}")
+
+
+def check_weights(transform, w, x, weights):
+    check_shapes(transform, w, x)
+    checks.check_like("weights", weights, x)
+    checks.check_shape("weights", weights, x.shape)

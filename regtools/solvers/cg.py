@@ -141,8 +141,8 @@ def conjugate_gradient(
     ------
     ValueError, TypeError
         If `b` is not a finite floating-point tensor, `x0` or the matrix does not fit, A changes
-        the shape, a count is below 1, `tol` is negative, or `n_iter` is given with one of the
-        other two.
+        the shape, a count is below 1, `tol` is not from 0 to below 1, or `n_iter` is given with one
+        of the other two.
 
     Warns
     -----
@@ -266,8 +266,10 @@ def _sudden(squares, dtype):
 def _check(A, b, x0, n_iter, tol, max_iter, columns):
     if not torch.is_tensor(b) or not b.is_floating_point():
         raise TypeError(f"b must be a floating-point tensor; got {checks.kind(b)}")
+    checks.check_dense("b", b)
     if not tracing.records_program() and not bool(torch.isfinite(tracing.values(b)).all()):
         raise ValueError("b must be finite; some entries are not")
+    checks.check_flag("columns", columns)
     if columns and b.ndim < 2:
         raise ValueError(f"b must have at least 2 axes if columns are given; got {b.ndim}")
     if x0 is not None and (not torch.is_tensor(x0) or x0.dtype != b.dtype):
@@ -275,6 +277,11 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
     if x0 is not None and x0.shape != b.shape:
         shapes = f"{tuple(b.shape)}; got {tuple(x0.shape)}"
         raise ValueError(f"x0 must have the shape of b, {shapes}")
+    for name, tensor in (("x0", x0), ("A", A)):
+        if torch.is_tensor(tensor) and tensor.device != b.device:
+            raise TypeError(f"{name} must be on {b.device}, as b; got {tensor.device}")
+    if x0 is not None:
+        checks.check_dense("x0", x0)
     if torch.is_tensor(A):
         if A.ndim != 2 or A.shape[0] != A.shape[1] or A.shape[1:] != b.shape[:1]:
             raise ValueError(
@@ -288,6 +295,7 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
 
     def apply(x):
         product = A @ x if torch.is_tensor(A) else A(x)
+        checks.check_like("what A returns", product, x)
         if product.shape != x.shape:
             raise ValueError(f"A must keep the shape {tuple(x.shape)}; got {tuple(product.shape)}")
         return product
@@ -298,6 +306,8 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
     # Below these rounding leaves nothing to do, and no residual can be told from zero.
     eps, exactly, most = torch.finfo(b.dtype).eps, n_iter is not None, n_iter or max_iter
     tol = 1e-10 if tol is None else checks.number("tol", tol, "at least 0", lambda tol: tol >= 0)
+    if tol >= 1:
+        raise ValueError(f"tol must be below 1, as nothing is left to do there; got {tol}")
     return apply, eps**2 if exactly else max(tol, 8 * eps), most, exactly
 
 

@@ -131,10 +131,19 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
     run = Descent(tolerance=gtol * problem.size(start), work=start.work)
     scale = None
 
-    def accept(point, gamma):
-        nonlocal scale
+    def modelled(point):
         model = problem.model(point)
         run.work += model.work
+        if not math.isfinite(model.gradient_norm):
+            raise NotFiniteError(
+                "the gradient must be finite at the start; look at the data, and at a derivative "
+                "of your own"
+            )
+        return model
+
+    def accept(point, gamma):
+        nonlocal scale
+        model = modelled(point)
         run.point, run.model = point, model
         scale = scale or model.scale
         relative = math.nan if gamma is None else gamma / scale
@@ -145,9 +154,7 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
         better = problem.refined(point, state)
         if better is not None:
             run.work += better.work
-            model = problem.model(better)
-            run.work += model.work
-            run.point, run.model = better, model
+            run.point, run.model = better, modelled(better)
 
     def descend():
         accept(start, None)
@@ -176,6 +183,8 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
     try:
         run.status = descend()
     except NotFiniteError:
+        if not run.history:
+            raise
         run.status = Status.NOT_FINITE
     except KeyboardInterrupt:
         if not run.history:

@@ -85,16 +85,29 @@ def differentiate_cg(
     ----------
     Gratton, Titley-Peloquin, Toint and Tshimanga (2014); Christianson (2018). Chapters 6 and 7.
     """
+    checks.check_callable("jvp", jvp)
     checks.check_floating("b", b)
-    checks.check_shape("db, but for its last axis,", db[..., 0], b.shape)
+    checks.check_like("db", db, b)
+    checks.check_shape("db, but for its last axis,", db, (*b.shape, *db.shape[-1:]))
+    checks.check_finite("b", b, "value")
+    checks.check_finite("db", db, "value")
     n_iter, skip = (checks.whole(*one, least=0) for one in [("n_iter", n_iter), ("skip", skip)])
-    axes = tuple(range(b.ndim))
+    frozen, axes = checks.check_flag("frozen", frozen), tuple(range(b.ndim))
+
+    def product(block):
+        found = jvp(block)
+        checks.check_like("what jvp returns", found, block)
+        checks.check_shape("what jvp returns", found, block.shape)
+        return found
+
     X = torch.zeros_like(torch.cat([b[..., None], db], dim=-1))
     if x0 is not None:
+        checks.check_like("x0", x0, b)
         checks.check_shape("x0", x0, b.shape)
+        checks.check_finite("x0", x0, "value")
         X[..., 0] = x0
     R = torch.cat([b[..., None], db], dim=-1)
-    R = R - jvp(X) if x0 is not None else R
+    R = R - product(X) if x0 is not None else R
     size = unit(b, R[..., 0], axes)  # as in `conjugate_gradient`
     R, X, first = R / size, X / size, R[..., 1:].flatten(0, -2).norm(dim=0) / size
     if skip:
@@ -103,7 +116,7 @@ def differentiate_cg(
     limit = float(dot(b / size, b / size, axes)) * floor(b.dtype) ** 2
     P, k = R.clone(), 0
     while k < n_iter and rr[0] > limit:
-        AP = jvp(P)
+        AP = product(P)
         if k < skip:
             AP[..., 1:] = 0
         alpha = _dual_ratio(rr, _dual_dot(P, AP, axes))

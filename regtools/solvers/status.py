@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass, field, fields
 
-from ..images import ShortRepr, copy
+from ..images import ShortRepr, checks, copy
 
 
 class Status(enum.Enum):
@@ -83,6 +83,7 @@ def tell(callback, state):
     """Call a callback, if there is one; StopIteration raised in it stops the run as Ctrl-C does."""
     if callback is None:
         return
+    checks.check_callable("callback", callback, also=", or None")
     try:
         callback(state)
     except StopIteration as error:

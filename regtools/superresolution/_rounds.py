@@ -20,7 +20,7 @@ from .exposure import (
     huber_weights,
     seen_by_frame_0,
 )
-from .frames import check_frames, check_weights
+from .frames import check_frames, check_pixels, check_weights
 from .maps import register_frames, surround_of
 from .problem import SuperResolutionProblem
 from .reduced import varpro
@@ -57,6 +57,7 @@ class Rounds:
             weights = torch.where(missing, 0, weights)
         self.weights = check_weights(weights, frames)
         self.frames = check_frames(frames, frames.ndim - 1, weights=self.weights)
+        check_pixels(frames)
         m = tuple(frames.shape[1:])
         if domain is None:
             domain = Domain(tuple(float(end) for n in m for end in (0, n)), m)
@@ -102,12 +103,13 @@ class Rounds:
             )
             w0 = self.registration.w
         q = len(self.frames) - 1
-        checks.check_dtype("w0", w0, self.frames.dtype)
+        checks.check_like("w0", w0, self.frames)
         if w0.shape != (q * self.transform.n_params,):
             raise ValueError(
                 f"w0 must have shape ({q * self.transform.n_params},), {q} blocks of "
                 f"{self.transform.n_params}; got {tuple(w0.shape)}"
             )
+        checks.check_finite("w0", w0, "value")
         self.w = w0.reshape(q, -1).clone()
         mask = None if self.weights is None else self.weights[0]
         predicted, known = seen_by_frame_0(

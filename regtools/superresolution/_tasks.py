@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ..images import checks
 from ..solvers import FREE, LeastSquares, Status, Work, conjugate_gradient
 from .projection import Projection
 from .results import VarProState
@@ -44,6 +45,7 @@ class Task(LeastSquares):
 
     def __init__(self, problem, rows, tol, settings, scaled=True):
         self.problem, self.tol, self.settings = problem, tol, settings
+        scaled = checks.check_flag("scaled", scaled)
         scaling = problem.transform.scaling(problem.domain) if scaled else None
         self.scaling = None if scaling is None else scaling.to(problem.target)
         self.n_used = problem.n_rows if rows == "stacked" else problem.n_data

@@ -55,7 +55,7 @@ def simulate_frames(
     frame_domain = coarse_domain(domain, factor)
     check_image("image", image, domain)
     spline, transform = SplineImage(image, domain), Affine(domain.dim)
-    checks.check_dtype("w", w, image.dtype)
+    checks.check_like("w", w, image)
     if w.ndim != 1 or len(w) % transform.n_params or not len(w):
         raise ValueError(
             f"w must hold blocks of {transform.n_params} parameters, one a moved frame; "
@@ -107,6 +107,14 @@ def enlarged_frame(
     ----------
     What the published experiments of section 4.3 start their projections from. Chapter 8.
     """
+    checks.check_domain(domain)
+    checks.check_floating("frame", frame)
+    if frame.ndim != domain.dim or min(frame.shape) < 4:
+        raise ValueError(
+            f"frame must have {domain.dim} axes, as domain, of at least 4 pixels each; "
+            f"got {tuple(frame.shape)}"
+        )
+    checks.check_finite("frame", frame, "pixel")
     coarse = Domain(domain.omega, tuple(frame.shape))
     points = domain.cell_centers(frame.dtype, frame.device)
     return SplineImage(frame, coarse)(points, theta).reshape(domain.m)
@@ -141,9 +149,9 @@ def check_weights(weights: torch.Tensor | None, frames: torch.Tensor):
     """Return a copy of `weights`; raise unless they can be those of `frames`."""
     if weights is None:
         return None
-    checks.check_floating("weights", weights)
+    _check_stack(frames)
+    checks.check_like("weights", weights, frames)
     checks.check_constant("weights", weights)
-    checks.check_dtype("weights", weights, getattr(frames, "dtype", None))
     if weights.shape != frames.shape:
         raise ValueError(
             f"weights must have the shape of frames, {tuple(frames.shape)}; "
@@ -163,13 +171,7 @@ def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
 
     Where `weights` are zero a frame may hold anything, and the copy holds 0.
     """
-    if not torch.is_tensor(frames):
-        sizes = {tuple(frame.shape) for frame in frames} if _is_images(frames) else set()
-        if len(sizes) > 1:
-            raise ValueError(f"frames must all have one size; got {sorted(sizes)}")
-        hint = "; stack them with torch.stack(frames)" if sizes else ""
-        raise TypeError(f"frames must be one tensor; got {type(frames).__name__}{hint}")
-    checks.check_floating("frames", frames)
+    _check_stack(frames)
     checks.check_constant("frames", frames)
     if frames.ndim != 1 + dim or (m and tuple(frames.shape[1:]) != m):
         sizes = ", ".join(str(m[k]) if m else f"m{k}" for k in range(dim))
@@ -183,5 +185,20 @@ def check_frames(frames: torch.Tensor, dim: int, m=None, weights=None):
     return frames.clone()
 
 
-def _is_images(frames):
-    return isinstance(frames, (list, tuple)) and all(map(torch.is_tensor, frames))
+def check_pixels(frames):
+    """Raise unless splines can go through frames."""
+    if min(frames.shape[1:]) < 4:
+        shape = tuple(frames.shape[1:])
+        raise ValueError(f"frames must have at least 4 pixels along each axis; got {shape}")
+
+
+def _check_stack(frames):
+    """Raise unless `frames` is one tensor."""
+    if not torch.is_tensor(frames):
+        images = isinstance(frames, (list, tuple)) and all(map(torch.is_tensor, frames))
+        sizes = {tuple(frame.shape) for frame in frames} if images else set()
+        if len(sizes) > 1:
+            raise ValueError(f"frames must all have one size; got {sorted(sizes)}")
+        hint = "; stack them with torch.stack(frames)" if sizes else ""
+        raise TypeError(f"frames must be one tensor; got {type(frames).__name__}{hint}")
+    checks.check_floating("frames", frames)

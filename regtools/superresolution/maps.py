@@ -15,11 +15,12 @@ from ..registration import (
     AffineSubset,
     PathResult,
     RegistrationProblem,
+    check_thetas,
     choose_surround,
     predictor_corrector,
 )
 from ..solvers import SolverResult, Status, tell
-from .frames import check_frames, check_weights
+from .frames import check_frames, check_pixels, check_transform, check_weights
 
 DARK = 0.08
 """What counts as black at a border: below this part of a bright grey value."""
@@ -120,22 +121,22 @@ def register_frames(
             f"weights must not be zero all over a frame; those of {unseen} are. Leave these out"
         )
     frames = check_frames(frames, domain.dim, weights=weights)
-    if min(frames.shape[1:]) < 4:
-        raise ValueError(
-            f"frames must have at least 4 pixels along each axis; got {tuple(frames.shape[1:])}"
-        )
+    check_pixels(frames)
     constant = [j for j, frame in enumerate(frames) if frame.min() == frame.max()]
     if constant:
         raise ValueError(
             f"frames must not be constant, as nothing tells where they belong; got {constant}. "
             "Leave these out, or give their maps yourself"
         )
+    checks.check_choice("surround", surround, ["auto", "zero", "overlap"])
     if surround == "auto":
         surround = surround_of(frames, weights)
     domain = Domain(domain.omega, tuple(frames.shape[1:]))
     first, *others = (SplineImage(frame, domain) for frame in frames)
     masks = [*weights] if weights is not None else [None] * len(frames)
     transform = Affine(domain.dim) if transform is None else transform
+    check_transform(transform, domain.dim)
+    thetas = check_thetas(thetas)
     w0 = transform.identity(frames.dtype, frames.device)
     paths = [_untouched(w0, Status.CONVERGED, "frame 0 stays where it is")]
     try:

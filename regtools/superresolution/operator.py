@@ -93,7 +93,8 @@ class FrameOperator:
         return image + (self._still_adjoint @ still).reshape(shape)
 
     def _check(self, name, value, shape):
-        """Raise unless a tensor has this shape, and perhaps one axis more."""
+        """Raise unless a tensor is like the points, of this shape, and perhaps one axis more."""
+        checks.check_like(name, value, self._points)
         if tuple(value.shape[: len(shape)]) != tuple(shape) or value.ndim > len(shape) + 1:
             words = f"shape {tuple(shape)}, or one axis more; got {tuple(value.shape)}"
             raise ValueError(f"{name} must have {words}")
@@ -119,8 +120,9 @@ class FrameOperator:
 
         Parameters of a frame act on the rows of that frame only; all other entries are zero.
         """
+        compact = self.compact_derivative(image)
         rows = image.new_zeros(sum(self.layout.row_sizes), self.n_params)
-        self._own_rows(rows).add_(self.compact_derivative(image).permute(1, 2, 0))
+        self._own_rows(rows).add_(compact.permute(1, 2, 0))
         return rows
 
     def _own_rows(self, rows):
@@ -140,6 +142,7 @@ class FrameOperator:
         Shape ``(n_moving, pixels of a frame, parameters of a frame)``.
         """
         layout, dim = self.layout, self.layout.canvas.dim
+        checks.check_like("image", image, self._points)
         checks.check_shape("image", image, layout.canvas.m)
         terms = local_taylor(layout.coefficients(image), self._points, layout.canvas, 1)
         per_row = layout.per_row
@@ -156,6 +159,7 @@ class FrameOperator:
     def derivative_adjoint(self, rows: torch.Tensor) -> torch.Tensor:
         """Return (∂_w Aᵀ) rows for one set of rows, shape ``(*m, n_params)``."""
         layout = self.layout
+        checks.check_like("rows", rows, self._points)
         checks.check_shape("rows", rows, (sum(layout.row_sizes),))
         moving = rows[layout.row_sizes[0] :][: layout.row_sizes[1]]
         spread = (self._tangents[1] @ moving).reshape(

@@ -114,15 +114,17 @@ class SuperResolutionProblem:
         self.weights = check_weights(weights, frames)
         self.frames = check_frames(frames, domain.dim, self.frame_domain.m, self.weights)
         free = ". Without it, pixels that no frame sees are free and the image is not determined"
-        self.lam = checks.positive("lam", lam, note=free)
+        self.lam = checks.weight("lam", checks.positive("lam", lam, note=free))
         self.factor = checks.whole("factor", factor)
         self.margin = checks.whole("margin", margin, least=0)
-        self.psf = checks.not_negative("psf", psf, note=", in pixels of a frame")
+        most = max(self.frame_domain.m)
+        words = f"from 0 to {most}, the pixels of a frame"
+        self.psf = checks.number("psf", psf, words, lambda psf: 0 <= psf <= most)
         self.transform = Affine(domain.dim) if transform is None else transform
         check_transform(self.transform, domain.dim)
         self.domain = domain
         self.canvas = domain.padded(self.margin) if self.margin else domain
-        self.fix_first = bool(fix_first)
+        self.fix_first = checks.check_flag("fix_first", fix_first)
         self.n_moving = len(self._frames) - self.fix_first
         self.n_params = self.n_moving * self.transform.n_params
         self.data_weight = math.sqrt(self.frame_domain.cell_volume)
@@ -200,6 +202,7 @@ class SuperResolutionProblem:
 
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
         """Return where the points of all moving frames lie, shape ``(n_moving * n, dim)``."""
+        self.check_parameters(w)
         return torch.cat([self.transform(block, self.points) for block in self._blocks(w)])
 
     def _blocks(self, w):
@@ -258,6 +261,9 @@ class SuperResolutionProblem:
 
         `n_iter` iterations exactly, or as many as `tol` needs, from the image `start`.
         """
+        checks.check_kind("operator", operator, FrameOperator)
+        if start is not None:
+            self.check_image(start, "start")
         right = operator.adjoint(self.target)
         tolerance = tol if n_iter is None else None
         return conjugate_gradient(operator.normal, right, start, n_iter=n_iter, tol=tolerance)
@@ -300,18 +306,17 @@ class SuperResolutionProblem:
 
     def overlap(self, w: torch.Tensor) -> torch.Tensor:
         """Return which part of each moving frame lies on the canvas, ``(n_moving,)``."""
-        self.check_parameters(w)
         return self._inside(w, 0).to(w.dtype).mean(1)
 
     def covered(self, w: torch.Tensor) -> torch.Tensor:
         """Return which pixels keep two cells, those of the spline, from beyond the canvas."""
-        self.check_parameters(w)
         inside = self._inside(w, 2).reshape(self.n_moving, -1, self.factor**self.domain.dim).all(2)
         first = inside.new_ones(len(self._frames) - self.n_moving, inside.shape[1])
         return torch.cat([first, inside]).reshape(self._frames.shape)
 
     def _inside(self, w, cells):
         """Which points of the moving frames lie on the canvas, so many cells from its border."""
+        self.check_parameters(w)
         points = self.moved_points(w.detach()).reshape(self.n_moving, -1, self.domain.dim)
         return self.canvas.contains(points, cells)
 
@@ -326,22 +331,20 @@ class SuperResolutionProblem:
 
     def cropped(self, image: torch.Tensor) -> torch.Tensor:
         """Return the part of an image of shape `canvas.m` that lies in `domain`."""
-        checks.check_shape("image", image, self.canvas.m)
+        self.check_image(image)
         for axis, m in enumerate(self.domain.m):
             image = image.narrow(axis, self.margin, m)
         return image
 
     def check_parameters(self, w: torch.Tensor, name: str = "w"):
         """Raise unless `w` can be the parameters of this problem."""
-        checks.check_dtype(name, w, self._frames.dtype)
+        checks.check_like(name, w, self._frames)
         if w.shape != (self.n_params,):
-            blocks = f"{self.n_moving} blocks of {self.transform.n_params}"
-            raise ValueError(
-                f"{name} must have shape ({self.n_params},), {blocks}; got {tuple(w.shape)}"
-            )
+            shape = f"({self.n_params},), {self.n_moving} blocks of {self.transform.n_params}"
+            raise ValueError(f"{name} must have shape {shape}; got {tuple(w.shape)}")
         checks.check_finite(name, w, "value")
 
     def check_image(self, image: torch.Tensor, name: str = "image"):
         """Raise unless `image` can be the sharp image of this problem."""
-        checks.check_dtype(name, image, self._frames.dtype)
+        checks.check_like(name, image, self._frames)
         check_image(name, image, self.canvas)

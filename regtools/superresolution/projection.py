@@ -50,7 +50,7 @@ class Projection:
     ) -> None:
         self.problem, self.rule = problem, as_rule(derivative)
         self.n_iter = checks.count("n_iter_cg", n_iter)
-        self.tol = checks.positive("tol_cg", tol)
+        self.tol = checks.tolerance("tol_cg", tol)
         self.image0 = starting_image(problem, image0)
 
     def __repr__(self):
@@ -86,7 +86,9 @@ class Projection:
             Where CG starts, if it runs to the tolerance and the rule allows it; else, and without
             it, CG starts at `image0`.
         """
-        return self.rule.project(self, operator, start)
+        found = self.rule.project(self, operator, start)
+        checks.check_kind(f"what {type(self.rule).__name__}.project returns", found, Projected)
+        return found
 
     def tangents(self, operator: FrameOperator, projected: Projected) -> tuple[torch.Tensor, int]:
         """Return ∂f/∂w as the rule has it, and how many CG iterations it took."""
@@ -96,10 +98,11 @@ class Projection:
             isinstance(found, tuple)
             and len(found) == 2
             and torch.is_tensor(found[0])
-            and found[0].shape == shape
+            and (found[0].shape, found[0].dtype) == (shape, projected.image.dtype)
             and isinstance(found[1], int)
         ):
-            got = [tuple(part.shape) if torch.is_tensor(part) else part for part in [*found]]
+            parts = found if isinstance(found, tuple) else [found]
+            got = [checks.shown(part) for part in parts]
             raise TypeError(
                 f"{type(self.rule).__name__}.tangents must return a tensor of shape {shape} and "
                 f"a whole number; got {got}"
@@ -144,6 +147,7 @@ def starting_image(
     ValueError, TypeError
         If `image0` is none of these.
     """
+    checks.check_kind("problem", problem, SuperResolutionProblem)
     if image0 is None:
         return None
     if isinstance(image0, str):

@@ -16,7 +16,7 @@ import torch
 from ..images import checks
 from ..solvers import GRADIENT_ADVICE, Status, gradient_message, minimise_damped
 from ._tasks import Joint, OneSolve, WithJacobian
-from .accuracy import doubt
+from .accuracy import certain, doubt
 from .frames import check_rows
 from .problem import SuperResolutionProblem
 from .projection import starting_image
@@ -27,6 +27,10 @@ ADVICE = GRADIENT_ADVICE | {
     Status.SMALL_STEP: (
         GRADIENT_ADVICE[Status.SMALL_STEP]
         + " If the images are rough, raise n_iter_cg or lower tol_cg first."
+    ),
+    Status.NOT_FINITE: (
+        "The gradient stopped being finite; the last finite point is returned. Look at the frames, "
+        "and at a rule of your own."
     ),
     Status.NO_OVERLAP: (
         "Frames {lost} lie outside the box at w0, so their pixels say nothing about the image. "
@@ -122,13 +126,15 @@ def varpro(
     image0 = starting_image(problem, image0)
     settings = {"derivative": derivative, "n_iter": n_iter_cg, "image0": image0}
     can = as_rule(derivative).one_solve and rows == "stacked"
+    if one_solve is not None:
+        one_solve = checks.check_flag("one_solve", one_solve)
     if one_solve and not can:
         raise ValueError("one_solve must be left out: it needs Kaufman's rule and stacked rows")
     if one_solve is None:
         one_solve = problem.n_params >= MANY_PARAMETERS
     kind = OneSolve if can and one_solve else WithJacobian
     task = kind(problem, rows, tol_cg, settings, scaled)
-    tol_image = checks.positive("tol_image", tol_image)
+    tol_image = checks.tolerance("tol_image", tol_image)
     return _minimise(task, w0, None, gtol, max_iter, damping, callback, tol_image)
 
 
@@ -207,7 +213,7 @@ def _result(task, run, tol_image):
         advice += f" The image is not accurate: {words}"
     n_iter, norm = run.n_iter, run.model.gradient_norm
     return VarProResult(
-        success=run.status is Status.CONVERGED and final.success and not final.error_bound > 1,
+        success=run.status is Status.CONVERGED and certain(problem, final),
         status=run.status,
         message=gradient_message(run.status, n_iter, norm, run.tolerance, advice),
         n_iter=n_iter,

@@ -278,6 +278,7 @@ class Unrolled(Rule):
 
     def counts(self, n_iter: int) -> tuple[int, int, int]:
         """Return how many of `n_iter` iterations come before, in and after differentiation."""
+        n_iter = checks.whole("n_iter", n_iter, least=0)
         # Of the decimal number: in floating point 0.07 * 150 is above one half, 0.29 * 750 below.
         if self.first is not None:
             inside = round(Fraction(str(self.first)) * n_iter)
@@ -318,13 +319,8 @@ class Unrolled(Rule):
         if before:
             begin = conjugate_gradient(operator.normal, right, start, n_iter=before)
             start, spent = begin.x, begin.n_iter
-        found = differentiate_cg(
-            operator.normal_jvp,
-            right,
-            operator.derivative_adjoint(target),
-            n_iter=inside,
-            x0=start,
-        )
+        slopes = operator.derivative_adjoint(target)
+        found = differentiate_cg(operator.normal_jvp, right, slopes, n_iter=inside, x0=start)
         return found.dx, spent + found.n_iter
 
 

@@ -90,9 +90,11 @@ def choose_lam(
     ----------
     Golub, Heath and Wahba (1979); Hutchinson (1989); Morozov (1966). Chapter 5.
     """
+    checks.check_kind("problem", problem, SuperResolutionProblem)
     checks.check_constant("w", w)
     problem.check_parameters(w)
-    n_probes, tol = checks.whole("n_probes", n_probes), checks.positive("tol", tol)
+    n_probes, tol = checks.whole("n_probes", n_probes), checks.tolerance("tol", tol)
+    seed = checks.whole("seed", seed, least=0)
     noise = None if noise is None else checks.positive("noise", noise)
     near = None if near is None else checks.positive("near", near)
     cell = min(problem.domain.h)
