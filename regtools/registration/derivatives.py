@@ -94,11 +94,8 @@ def second_order_model(
 def _local(problem, w):
     """The moved points and their derivatives in w, each of the shape that is asked for."""
     y, dy_dw, curvature = problem.transform.local(w, problem.points)
-    y, p, name = (
-        _constant(problem, problem.checked_points(y)),
-        len(w),
-        type(problem.transform).__name__,
-    )
+    y = _constant(problem, problem.checked_points(y))
+    p, name = len(w), type(problem.transform).__name__
     checks.check_shape(f"{name}.jacobian", dy_dw, (*y.shape, p))
 
     def checked(weights):
@@ -110,7 +107,12 @@ def _local(problem, w):
 
 
 def _constant(problem, y):
-    """Return the moved points; raise if what the map holds besides w is differentiated."""
+    """Return the moved points; raise if autograd follows what the map holds besides w.
+
+    A transform, over theta say, wraps them though they do not depend on theta: they are unwrapped.
+    """
+    if tracing.inside_transforms() and not tracing.is_recorded(y):
+        return tracing.constant(y)
     name = f"what {type(problem.transform).__name__} makes of the points"
     hint = "freeze what the map holds besides w, or use torch.no_grad()"
     checks.check_constant(name, y, hint, batched=True)
