@@ -209,6 +209,16 @@ def test_an_exact_fit_is_a_success():
     assert result.success and result.loss < 1e-12 * task.loss_out_of_sight(0.1)
 
 
+def test_single_precision_ends_with_success():
+    """It took 122 iterations to a "small step"."""
+    images = [SplineImage(data.float(), box(PLAIN)) for data in pair(3)]
+    task = RegistrationProblem(*images, Affine(2))
+    result = newton(task, 1.0, task.identity())
+    double = newton(problem(PLAIN, 3, "zero"), 1.0, Affine(2).identity())
+    assert result.success and result.n_iter <= double.n_iter + 3
+    torch.testing.assert_close(result.w.double(), double.w, rtol=0, atol=1e-4)
+
+
 def test_single_precision_far_from_the_origin_is_refused():
     far = Domain((5e5, 5e5 + 640, 4.1e6, 4.1e6 + 800), (64, 64))
     data = torch.rand(64, 64)

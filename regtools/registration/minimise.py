@@ -68,8 +68,8 @@ def newton(
         Start, shape ``(n_params,)``.
     gtol : float
         Stop when ‖∂J/∂z‖ ≤ gtol · max(‖R‖², J(w0)), where ‖R‖² is the loss with nothing of the
-        template in sight (`RegistrationProblem.loss_out_of_sight`). Below 32 times the rounding
-        unit of the images it counts as that.
+        template in sight, the `loss_out_of_sight` of the problem. Below 32 times the rounding unit
+        of the images it counts as that.
     max_iter : int
         Largest number of steps.
     callback : callable, optional
