@@ -204,7 +204,7 @@ def conjugate_gradient(
         squares[-1], active = tracing.values(rr_true), rr_true > limit
         if not _any(active):
             break
-        excess = float(tracing.values(rr_true / limit).max())
+        excess = float(tracing.values(torch.where(active, rr_true / limit, 0)).max())
         if excess > missed / 4:
             stuck = True
             break
@@ -217,7 +217,8 @@ def conjugate_gradient(
         status = Status.DONE if exactly else Status.MAX_ITERATIONS
     else:
         status = Status.CONVERGED
-        if k < min(most, unknowns) and _followed(r) and (exactly or _sudden(squares, b.dtype)):
+        early = k < min(most, unknowns) and (exactly or _sudden(squares, b.dtype))
+        if early and tracing.is_followed(r):
             warnings.warn(LAG.format(k), RuntimeWarning, stacklevel=2)
     return _result(x * size, squares, base, tol, size, k, status, steps)
 
@@ -250,11 +251,6 @@ def unit(b, r, axes):
         mantissa, _ = torch.frexp(size)
         plain = (size > 0) & torch.isfinite(size)
         return torch.where(plain, size / (2 * mantissa), torch.ones_like(size))
-
-
-def _followed(tensor):
-    """Whether a derivative is taken through a tensor."""
-    return tracing.derivative_depth(tensor) > 0 or tracing.is_recorded(tensor)
 
 
 def _sudden(squares, dtype):
@@ -311,12 +307,11 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
     return apply, eps**2 if exactly else max(tol, 8 * eps), most, exactly
 
 
-def _result(x, squares, base, tol, unit, n_iter, status, steps):
+def _result(x, squares, base, tol, units, n_iter, status, steps):
     base = tracing.values(base)
     with tracing.outside_transforms():  # numbers by now; older versions of torch wrap them again
         worst = int(torch.where(base > 0, squares[-1] / base, squares[-1]).argmax())
-        own = (unit * torch.ones_like(base)).flatten()
-        own = float(own[worst])
+        own = float((units * torch.ones_like(base)).flatten()[worst])
         norms = own * torch.stack(squares).reshape(len(squares), -1)[:, worst].sqrt()
         size = own * float(base.flatten()[worst].sqrt())
         lanczos = [

@@ -117,3 +117,15 @@ def test_the_condition_is_that_of_the_matrix(power):
     found = conjugate_gradient(matrix, torch.ones(9).double(), tol=1e-12)
     assert found.condition == pytest.approx(10.0**power, rel=1e-3)
     assert conjugate_gradient(matrix, torch.zeros(9).double()).condition != found.condition
+
+
+def test_a_column_of_zeros_does_not_hide_that_another_is_stuck():
+    """Its residual over its tolerance is 0 / 0."""
+    torch.manual_seed(1)
+    Q, _ = torch.linalg.qr(torch.randn(60, 60, dtype=torch.float64))
+    matrix = ((Q * torch.logspace(0, 4, 60, dtype=torch.float64)) @ Q.T).float()
+    right = (Q[:, 0] + 1e-3 * Q[:, 40]).float()
+    both = torch.stack([right, 0 * right], dim=1)
+    found = conjugate_gradient(matrix, both, tol=0.0, columns=True)
+    assert found.status is Status.SMALL_STEP and found.n_iter < 600  # ten times the unknowns
+    assert not found.x[:, 1].any()
