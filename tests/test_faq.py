@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import regtools
-from problems import DOMAIN, two_blobs
+from problems import DOMAIN, LogShift, two_blobs
 from regtools import (
     Affine,
     Domain,
@@ -19,7 +19,6 @@ from regtools import (
     RegistrationProblem,
     SplineImage,
     SuperResolutionProblem,
-    Transform,
     conjugate_gradient,
     newton,
     predictor_corrector,
@@ -67,16 +66,6 @@ DATA = PAIR.template.data
 FLAT = SplineImage(torch.ones_like(DATA), DOMAIN)
 BOX = Domain((0, 2, 0, 3), (20, 30))
 MATRIX = torch.diag(torch.logspace(-9, 0, 20, dtype=torch.float64))
-
-
-class LogShift(Transform):
-    dim, n_params = 2, 2
-
-    def __call__(self, w, x):
-        return x + torch.log(w)
-
-    def identity(self, dtype=torch.float64, device=None):
-        return torch.ones(2, dtype=dtype, device=device)
 
 
 class Nowhere(NoDerivative):

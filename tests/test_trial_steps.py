@@ -7,11 +7,10 @@ import pytest
 import scipy.optimize
 import torch
 
-from problems import two_blobs
+from problems import LogShift, two_blobs
 from regtools import (
     Affine,
     Status,
-    Transform,
     gradient,
     joint_gauss_newton,
     levenberg_marquardt,
@@ -27,18 +26,6 @@ from regtools.registration import Prediction
 
 THETA = 0.5
 each_solver = pytest.mark.parametrize("solve", [newton, levenberg_marquardt])
-
-
-class LogShift(Transform):
-    """The shift by log w: not defined at w <= 0."""
-
-    dim, n_params = 2, 2
-
-    def __call__(self, w, x):
-        return x + torch.log(w)
-
-    def identity(self, dtype=torch.float64, device=None):
-        return torch.ones(2, dtype=dtype, device=device)
 
 
 def lowest(problem):

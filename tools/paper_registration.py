@@ -5,7 +5,6 @@ import scipy.optimize
 import torch
 
 import regtools
-from regtools.images import SplineImage
 from regtools.registration import (
     Affine,
     RegistrationProblem,
@@ -18,9 +17,7 @@ from tools.rounding import digits
 
 
 def registration_problem(name):
-    pair = regtools.load(name, 32)
-    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
-    return RegistrationProblem(*images, Affine(2))
+    return RegistrationProblem.of(regtools.load(name, 32), Affine(2))
 
 
 def figure_1(name):

@@ -32,8 +32,7 @@ def check_data(data, domain):
         )
     check_finite("data", data, "pixel")
     check_places("data", data.dtype, domain)
-    with _tracing.outside_transforms(data):
-        most = float(_tracing.values(data).abs().amax())
+    most = _largest(data)
     if not most < torch.finfo(data.dtype).max ** 0.75:
         raise ValueError(f"data must leave room for a spline; an entry is {most:.1e}")
 
@@ -50,8 +49,7 @@ def check_places(name, dtype, domain):
 
 def check_squares(name, data, weight):
     """Raise unless the squares of `data`, times a weight, and their digits fit into the dtype."""
-    with _tracing.outside_transforms(data):
-        size = float(_tracing.values(data).abs().amax())
+    size = _largest(data)
     most = size * size * weight
     limits = torch.finfo(data.dtype)
     if size and not limits.tiny / limits.eps**2 < most < limits.max * limits.eps:
@@ -59,6 +57,12 @@ def check_squares(name, data, weight):
             f"{name} must not be so small or large that squares leave {data.dtype}: grey values "
             f"and cell volume make {most:.1e}. Take another unit, or float64"
         )
+
+
+def _largest(data):
+    """The largest absolute value, seen through every transform."""
+    with _tracing.outside_transforms(data):
+        return float(_tracing.values(data).abs().amax())
 
 
 def check_points(points, data, domain):

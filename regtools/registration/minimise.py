@@ -93,10 +93,11 @@ def newton(
     Conn, Gould and Toint, *Trust-Region Methods* (2000), chapter 7; paper, section 3.2.
     """
     task = _Task(problem, theta, gtol, max_iter, exact=True)
-    track = _Tracker(task, start := task.start(w0), callback)
-    status = task.hopeless(start, start) or (Status.CONVERGED if track.converged else None)
-    if status is not None:
-        return track.result(status)
+    start = task.start(w0)
+    track = _Tracker(task, start, callback)
+    status = task.hopeless(start, start)
+    if status is not None or start.gradient_norm <= track.tolerance:
+        return track.result(status or Status.CONVERGED)
     status = Status.SMALL_STEP
     try:
         with np.errstate(all="ignore"):
@@ -153,10 +154,10 @@ def levenberg_marquardt(
     section 3.2.
     """
     task = _Task(problem, theta, gtol, max_iter, exact=False)
-    start, stop = task.start(w0), {"gtol": task.gtol, "max_iter": task.max_iter}
-    run = minimise_damped(task, start, callback=callback, **stop)
-    told = run.history, run.work.n_evaluations, run.tolerance, run.status
-    return _result(task, run.point, *told)
+    stop = {"gtol": task.gtol, "max_iter": task.max_iter}
+    run = minimise_damped(task, task.start(w0), callback=callback, **stop)
+    spent = run.work.n_evaluations
+    return _result(task, run.point, run.history, spent, run.tolerance, run.status)
 
 
 _ONE_EVALUATION = Work(n_evaluations=1)
@@ -291,10 +292,6 @@ class _Tracker:
         self.tolerance = task.gtol * task.size(start)
         self.history, self.n_evaluations = [task.state(0, start, None, None, None)], 1
 
-    @property
-    def converged(self):
-        return self.point.gradient_norm <= self.tolerance
-
     def parameters(self, x):
         """The w that belongs to what SciPy solves for."""
         return self.task.moved(self.start.w, x)
@@ -314,8 +311,9 @@ class _Tracker:
         tell(self.callback, self.history[-1])
 
     def result(self, status):
-        told = self.history, self.n_evaluations, self.tolerance, status
-        return _result(self.task, self.point, *told)
+        return _result(
+            self.task, self.point, self.history, self.n_evaluations, self.tolerance, status
+        )
 
 
 def _result(task, point, history, n_evaluations, tolerance, status):

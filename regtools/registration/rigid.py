@@ -102,15 +102,10 @@ class Rigid(AffineSubset):
     def scaling(self, domain: Domain) -> torch.Tensor:
         """Return S with dw = S dz: one unit of z moves a corner of the box by about a cell."""
         check_axes(self, domain)
-        sides = torch.tensor([domain.lower, domain.upper], dtype=torch.float64, device="cpu").diff(
-            dim=0
-        )
-        turn = min(domain.h) / (sides.norm() / 2)
-        scales = [
-            turn.expand(self.n_turns),
-            torch.tensor(domain.h, dtype=torch.float64, device="cpu"),
-        ]
-        return torch.diag(torch.cat(scales))
+        ends = [domain.lower, domain.upper, domain.h]
+        lower, upper, h = torch.tensor(ends, dtype=torch.float64, device="cpu")
+        turn = h.min() / ((upper - lower).norm() / 2)
+        return torch.diag(torch.cat([turn.expand(self.n_turns), h]))
 
 
 def _skew(turn):

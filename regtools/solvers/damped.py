@@ -67,9 +67,9 @@ class LeastSquares(abc.ABC):
         """Return a status if no step can help at the start, else None."""
         return None
 
+    @abc.abstractmethod
     def size(self, start):
-        """Return what the gradient is compared with, from the start."""
-        return max(1.0, start.loss)
+        """Return what the gradient is compared with, from the start: a loss, in its unit."""
 
     def refined(self, point, state):
         """Return the accepted point, computed again more accurately, or None to keep it."""
@@ -107,8 +107,7 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
     start : point
         With a finite loss.
     gtol : float
-        Stop when the gradient norm is at most gtol · `LeastSquares.size`, which is max(1, loss at
-        the start) unless a problem has a size of its own.
+        Stop when the gradient norm is at most gtol · `LeastSquares.size`.
     max_iter : int
         Largest number of accepted steps.
     damping : float

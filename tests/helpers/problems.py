@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from regtools.images import Domain, SplineImage, load
-from regtools.registration import Affine, RegistrationProblem
+from regtools.registration import Affine, RegistrationProblem, Transform
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (12, 17))  # not square, not isotropic
 
@@ -22,6 +22,18 @@ def two_blobs(transform=None, **options):
     return RegistrationProblem(template, reference, transform or Affine(2), **options)
 
 
+class LogShift(Transform):
+    """The shift by log w: not defined at w <= 0."""
+
+    dim, n_params = 2, 2
+
+    def __call__(self, w, x):
+        return x + torch.log(w)
+
+    def identity(self, dtype=torch.float64, device=None):
+        return torch.ones(2, dtype=dtype, device=device)
+
+
 def near_identity(transform, size=0.05, seed=0):
     """The identity and a little noise."""
     generator = torch.Generator().manual_seed(seed)
@@ -31,6 +43,4 @@ def near_identity(transform, size=0.05, seed=0):
 
 def pair_problem(name, m=32):
     """A pair of the book or the paper, with affine maps."""
-    pair = load(name, m)
-    images = [SplineImage(data, pair.domain) for data in (pair.template, pair.reference)]
-    return RegistrationProblem(*images, Affine(2))
+    return RegistrationProblem.of(load(name, m), Affine(2))
