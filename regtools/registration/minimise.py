@@ -29,6 +29,7 @@ from .problem import RegistrationProblem
 from .results import Result, State
 
 GTOL = 1e-8
+_ONE_EVALUATION = Work(n_evaluations=1)
 ADVICE = GRADIENT_ADVICE | {
     Status.NO_OVERLAP: (
         "The gradient is exactly zero at w0: the moved template does not meet the reference. "
@@ -113,6 +114,8 @@ def newton(
         track.accept(answer.x)
         if answer.status == 1:
             status = Status.MAX_ITERATIONS
+        else:
+            track.finish()
     except NotFiniteError:
         status = Status.NOT_FINITE
     except KeyboardInterrupt:
@@ -158,9 +161,6 @@ def levenberg_marquardt(
     run = minimise_damped(task, task.start(w0), callback=callback, **stop)
     spent = run.work.n_evaluations
     return _result(task, run.point, run.history, spent, run.tolerance, run.status)
-
-
-_ONE_EVALUATION = Work(n_evaluations=1)
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class _Task(LeastSquares):
 
     def start(self, w0):
         """Check the start, and evaluate there."""
-        check_start(self.problem, w0)
+        self.problem.check_start(w0)
         S = self.problem.scaling
         self.S = np.eye(len(w0)) if S is None else S.numpy(force=True).astype(float)
         try:
@@ -292,23 +292,32 @@ class _Tracker:
         self.tolerance = task.gtol * task.size(start)
         self.history, self.n_evaluations = [task.state(0, start, None, None, None)], 1
 
-    def parameters(self, x):
-        """The w that belongs to what SciPy solves for."""
-        return self.task.moved(self.start.w, x)
-
     def evaluate(self, x):
         if not np.array_equal(self.last[0], x):
-            self.last = x.copy(), self.task.tried(self.parameters(x))
+            self.last = x.copy(), self.task.tried(self.task.moved(self.start.w, x))
             self.n_evaluations += 1
         return self.last[1]
 
     def accept(self, x):
         """Make `x` the current point, unless it already is."""
-        if torch.equal(self.parameters(x), self.point.w):
+        if torch.equal(self.task.moved(self.start.w, x), self.point.w):
             return
-        self.point = self.evaluate(x)
-        self.history.append(self.task.state(len(self.history), self.point, None, None, None))
+        self.keep(self.evaluate(x))
+
+    def keep(self, point):
+        self.point = point
+        self.history.append(self.task.state(len(self.history), point, None, None, None))
         tell(self.callback, self.history[-1])
+
+    def finish(self):
+        """Go on by Newton steps where the loss can tell no more, but the gradient still can."""
+        while self.point.gradient_norm > self.tolerance and len(self.history) <= self.task.max_iter:
+            step = self.task.step(self.point, None, 1e-12 * self.point.scale)
+            trial = self.task.trial(self.point, step)
+            self.n_evaluations += 1
+            if not self.task.ratio(self.point, None, step, trial) > 0:
+                return
+            self.keep(trial)
 
     def result(self, status):
         return _result(
@@ -337,12 +346,3 @@ def _result(task, point, history, n_evaluations, tolerance, status):
         n_evaluations=n_evaluations,
         gradient_tolerance=tolerance,
     )
-
-
-def check_start(problem: RegistrationProblem, w0: torch.Tensor):
-    """Raise unless `w0` can be the parameters of a registration problem."""
-    checks.check_kind("problem", problem, RegistrationProblem)
-    problem.check_constants()
-    checks.check_constant("w0", w0)
-    problem.check_parameters(w0, "w0")
-    checks.check_finite("w0", w0, "value")

@@ -19,7 +19,7 @@ import torch
 from ..images import checks
 from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
 from .derivatives import gradient, mixed_derivative, second_order_model
-from .minimise import GTOL, check_start, levenberg_marquardt, newton
+from .minimise import GTOL, levenberg_marquardt, newton
 from .problem import RegistrationProblem
 from .results import Result
 
@@ -158,7 +158,8 @@ def predictor_corrector(
     *Introduction to Numerical Continuation Methods* (2003), chapter 2.
     """
     thetas = check_thetas(thetas)
-    check_start(problem, w0)
+    checks.check_kind("problem", problem, RegistrationProblem)
+    problem.check_start(w0)
     checks.check_choice("corrector", corrector, list(_CORRECTORS))
     checks.check_choice("predictor", predictor, [*_CORRECTORS, None])
     steps, status = [], Status.CONVERGED

@@ -234,6 +234,13 @@ class RegistrationProblem:
             if image is not None:
                 checks.check_constant(name, image.data)
 
+    def check_start(self, w0: torch.Tensor) -> None:
+        """Raise unless a solver can start at `w0`."""
+        self.check_constants()
+        checks.check_constant("w0", w0)
+        self.check_parameters(w0, "w0")
+        checks.check_finite("w0", w0, "value")
+
     def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
         """Raise unless `w` has the shape ``(n_params,)``, and is like the images."""
         checks.check_vector(name, w, self.transform.n_params, self._points)
