@@ -49,9 +49,22 @@ def test_explorer_in_the_page(chromium, book, path, scheme):
             assert explorer.locator(".rt-hint").is_hidden()
             for slider in explorer.locator("input[type=range]").all():
                 check_slider(explorer, slider, images)
+            for choices in explorer.get_by_role("radiogroup").all():
+                check_choices(explorer, choices)
         settle(page)
         assert untypeset(page) == []
         watch.check()
+
+
+def check_choices(explorer, choices):
+    """Choose each button by mouse, then the first by keyboard; what is said must follow."""
+    line, said = explorer.locator(".rt-describe"), []
+    for button in choices.get_by_role("radio").all():
+        button.check()
+        said.append(line.inner_text())
+    assert len(set(said)) == len(said), "two buttons say the same"
+    choices.get_by_role("radio").last.press("ArrowRight")
+    assert line.inner_text() == said[0]
 
 
 def check_slider(explorer, slider, images):

@@ -10,8 +10,10 @@ except ModuleNotFoundError as error:
         'pip install "regtools[explorers]"'
     ) from error
 
+from .answers import check_answer
+from .controls import Control
 from .derivatives import taylor_explorer
-from .explorer import Control, Explorer, Panel
+from .explorer import Explorer, Panel
 from .gauss_newton import hessian_explorer
 from .image_model import theta_explorer
 from .inexact_projection import inexact_explorer
@@ -38,6 +40,7 @@ __all__ = [
     "Control",
     "Explorer",
     "Panel",
+    "check_answer",
     "fraction_explorer",
     "hessian_explorer",
     "inexact_explorer",

@@ -61,10 +61,21 @@ def heading(title):
     return f'<p class="rt-title">{html.escape(title)}</p>' if title else ""
 
 
-def slider(page, control):
-    """HTML of one slider over the static values of a control."""
+def element(page, control):
+    """HTML of one control over its static values."""
     name, label = f"rt-{page}-{control.name}", html.escape(control.label)
     texts, at = control.static_texts, control.static.index(control.start)
+    if control.buttons:
+        choices = "".join(
+            f'<label><input type="radio" name="{name}" value="{k}" autocomplete="off" disabled'
+            f"{' checked' if k == at else ''}><span>{html.escape(text)}</span></label>"
+            for k, text in enumerate(texts)
+        )
+        return (
+            f'<div class="rt-control"><span id="{name}">{label}</span>'
+            f'<div class="rt-choices" role="radiogroup" aria-labelledby="{name}">{choices}</div>'
+            "</div>"
+        )
     text = html.escape(texts[at])
     # The readout is as wide as its longest text, else the slider would change its length under
     # the pointer. It is not announced, because aria-valuetext says the same.
@@ -115,7 +126,7 @@ class StaticPage:
             f'<div class="rt-explorer" id="rt-{name}" data-name="{name}" role="group" '
             f'aria-label="{html.escape(title or name)}">\n'
             f"<style>{asset('css')}</style>\n{heading(title)}\n"
-            f'<div class="rt-controls">{"".join(slider(name, c) for c in controls)}</div>\n'
+            f'<div class="rt-controls">{"".join(element(name, c) for c in controls)}</div>\n'
             '<p class="rt-hint">The initial setting; run the cell to move the sliders.</p>\n'
             f'<p class="rt-describe" aria-live="polite">{html.escape(self.lines[initial])}</p>\n'
             f'<div class="rt-panels">{"".join(images)}</div>\n'

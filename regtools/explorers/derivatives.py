@@ -9,7 +9,8 @@ import torch
 from ..registration import RegistrationProblem, second_order_model
 from ..verify import TaylorTest, taylor_test
 from ._shared import image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import plot_residual
 
 STEPS = 2.0 ** -np.arange(46.0)

@@ -4,16 +4,19 @@
     const source = root.querySelector("script[type='application/json']");
     if (!source) continue;
     const data = JSON.parse(source.textContent);
-    const inputs = [...root.querySelectorAll("input[type=range]")];
-    const outputs = root.querySelectorAll("output");
+    const inputs = [...root.querySelectorAll(".rt-control input")];
+    const controls = [...root.querySelectorAll(".rt-control")];
     const images = root.querySelectorAll(".rt-panels img");
     const show = () => {
       let frame = 0; /* C order: the last slider runs fastest */
-      inputs.forEach((input, k) => {
-        const text = data.values[k][input.value];
+      controls.forEach((control, k) => {
+        const slider = control.querySelector("input[type=range]");
+        const input = slider ?? control.querySelector("input:checked");
         frame = frame * data.values[k].length + Number(input.value);
-        input.setAttribute("aria-valuetext", text);
-        outputs[k].textContent = text;
+        if (!slider) return;
+        const text = data.values[k][input.value];
+        slider.setAttribute("aria-valuetext", text);
+        control.querySelector("output").textContent = text;
       });
       root.querySelector(".rt-describe").textContent = data.describe[frame];
       images.forEach((image, k) => {

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import html
 import itertools
-import math
 import os
 import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import ipywidgets
@@ -26,106 +24,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from . import _page
+from .controls import Control
 from .plotting import STYLE
 
-__all__ = ["Control", "Explorer", "Panel"]
-
-
-@dataclass(frozen=True)
-class Control:
-    """One slider.
-
-    Parameters
-    ----------
-    name : str
-        Keyword under which ``compute`` gets the value.
-    label : str
-        Text at the left of the slider.
-    values : sequence
-        The positions of the live slider, at least two, in order.
-    unit : str
-        Shown behind the value.
-    initial : optional
-        Where the slider starts; a number is moved to the nearest value. Default: the first value.
-    every : int
-        The static page holds every so many-th value, and always the first, last and initial one.
-    format : str or callable
-        ``str.format`` template, or function, that turns a value into its text.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument has the wrong type, or two values would read the same.
-    """
-
-    name: str
-    label: str
-    values: Sequence[Any] | np.ndarray
-    unit: str = ""
-    initial: Any = None
-    every: int = 1
-    format: str | Callable[[Any], str] = "{:.3g}"
-
-    def __post_init__(self):
-        if not isinstance(self.name, str) or not self.name.isidentifier():
-            raise ValueError(f"name must be a Python identifier, got {self.name!r}")
-        of = f"of control {self.name!r} must be"
-        if not isinstance(self.label, str) or not self.label.strip():
-            raise ValueError(f"label {of} text, got {self.label!r}")
-        if isinstance(self.values, str) or not hasattr(self.values, "__len__"):
-            raise TypeError(f"values {of} a sequence, got {type(self.values).__name__}")
-        if len(self.values) < 2:
-            raise ValueError(f"values {of} at least 2, got {len(self.values)}")
-        if not isinstance(self.every, int) or self.every < 1:
-            raise ValueError(f"every {of} a whole number from 1, got {self.every!r}")
-        # NumPy scalars become Python's, so that compute and JSON see plain numbers.
-        plain = tuple(v.item() if isinstance(v, np.generic) else v for v in self.values)
-        object.__setattr__(self, "values", plain)
-        texts = self.texts
-        if len(set(texts)) < len(texts):
-            same = next(text for text in texts if texts.count(text) > 1)
-            raise ValueError(
-                f"format of control {self.name!r} shows several values as {same!r}; "
-                "give it more digits or remove the repeated value"
-            )
-        self.start  # noqa: B018 - raises here rather than at the first display
-
-    @property
-    def texts(self) -> list[str]:
-        """The readout of each value."""
-        show = self.format if callable(self.format) else self.format.format
-        try:
-            return [f"{show(value)} {self.unit}".strip() for value in self.values]
-        except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"format of control {self.name!r} cannot show its values: {error}"
-            ) from error
-
-    @property
-    def start(self) -> int:
-        """Index of the initial value."""
-        if self.initial is None:
-            return 0
-        if self.initial in self.values:
-            return list(self.values).index(self.initial)
-        numbers = all(isinstance(value, Real) for value in (self.initial, *self.values))
-        if not numbers or not math.isfinite(self.initial):
-            raise ValueError(
-                f"initial of control {self.name!r} must be one of {list(self.values)} "
-                f"or a finite number, got {self.initial!r}"
-            )
-        return int(np.argmin([abs(value - self.initial) for value in self.values]))
-
-    @property
-    def static(self) -> list[int]:
-        """Indices of the values that the static page holds."""
-        last = len(self.values) - 1
-        return sorted({*range(0, last, self.every), last, self.start})
-
-    @property
-    def static_texts(self) -> list[str]:
-        """The readouts of the static page."""
-        return [self.texts[index] for index in self.static]
+__all__ = ["Explorer", "Panel"]
 
 
 @dataclass(frozen=True)
@@ -239,18 +141,8 @@ class Explorer(ipywidgets.VBox):
         if os.environ.get("REGTOOLS_STATIC_PAGES") == "1":
             self.static_page()
 
-        width = max(len(control.label) for control in controls)
-        self._sliders = [
-            ipywidgets.SelectionSlider(
-                options=list(zip(control.texts, range(len(control.values)), strict=True)),
-                index=control.start,
-                description=control.label,
-                continuous_update=True,
-                style={"description_width": f"{0.6 * width:.1f}em"},
-                layout={"width": "100%"},
-            )
-            for control in controls
-        ]
+        width = f"{0.6 * max(len(control.label) for control in controls):.1f}em"
+        self._sliders = [control.widget(width) for control in controls]
         self._line, self._error, self._pictures = (ipywidgets.HTML() for _ in range(3))
         head = ipywidgets.HTML(f"<style>{_page.asset('css')}</style>{_page.heading(title)}")
         super().__init__([head, *self._sliders, self._line, self._error, self._pictures])

@@ -13,7 +13,8 @@ from ..registration import (
     compare_predictions,
     predictor_corrector,
 )
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import plain
 
 LENGTHS = np.linspace(-0.25, 1.5, 15)

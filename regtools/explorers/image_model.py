@@ -8,7 +8,8 @@ import torch
 
 from ..images import Domain, SplineImage, frequency_response, half_gain_wavelength
 from ._shared import image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import plain, plot_frequency_response, plot_image, plot_profile
 
 THETAS = np.geomspace(1e-3, 1e4, 57)

@@ -8,7 +8,8 @@ import torch
 
 from ..superresolution import SuperResolutionProblem
 from ._shared import error_alt, image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import plot_image, plot_residual
 
 LIMIT = 80.0  # grey values at which the colours of the error end

@@ -9,7 +9,8 @@ import torch
 
 from ..registration import Prediction, RegistrationProblem, Step, predictor_corrector
 from ._shared import image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import plain, plot_image, plot_residual
 
 FRACTIONS = np.linspace(-0.8, 1.8, 53)

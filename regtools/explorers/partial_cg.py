@@ -8,7 +8,8 @@ import torch
 
 from ..verify import relative_error
 from ._shared import image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .partial_columns import COUNTS, DOUBLE, FRACTIONS, PARAMETER, Columns, differentiated
 from .plotting import RULE_STYLES, plot_residual
 

@@ -10,7 +10,8 @@ import torch
 from ..superresolution import SuperResolutionProblem, VarProState
 from ..verify import relative_error
 from ._shared import error_alt, image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import RULE_STYLES, plot_image, plot_residual
 
 LIMIT = 120.0  # grey values at which the colours of the error end

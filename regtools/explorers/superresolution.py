@@ -10,7 +10,8 @@ from matplotlib.ticker import LogLocator
 from ..superresolution import SuperResolutionProblem
 from ..verify import relative_error
 from ._shared import image_panel
-from .explorer import Control, Explorer, Panel
+from .controls import Control
+from .explorer import Explorer, Panel
 from .plotting import plain, plot_image, plot_residual
 
 LIMIT = 75.0  # grey values at which the colours of the error end

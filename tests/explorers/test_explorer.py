@@ -182,6 +182,22 @@ def test_initial_is_the_nearest_value(initial, index):
     assert Control("a", "a", [0, 2, 4, 8], initial=initial).start == index
 
 
+def test_buttons_choose_like_a_slider():
+    kind = Control("kind", "Function", ["sin", "cos"], initial="cos", format="{}", buttons=True)
+    explorer = make(controls=[A, kind])
+    page = explorer.static_page()
+    assert page.count('type="range"') == 1 and page.count('type="radio"') == 2
+    assert re.search(r'role="radiogroup" aria-labelledby="rt-demo-kind"', page)
+    assert re.search(r'<span id="rt-demo-kind">Function</span>', page)
+    (checked,) = re.findall(r"<label>(?:(?!</label>).)*checked.*?</label>", page)
+    assert 'value="1"' in checked and ">cos<" in checked
+    assert frames(explorer)["values"] == [["1 px", "2 px", "3 px"], ["sin", "cos"]]
+    buttons = explorer.children[2]
+    assert (buttons.description, buttons.index) == ("Function", 1)
+    buttons.index = 0
+    assert "a=1 kind=sin" in explorer.children[3].value
+
+
 def test_live_view_follows_the_sliders(explorer):
     before = explorer._pictures.value
     assert "a=1 kind=sin" in explorer._line.value
