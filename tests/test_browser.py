@@ -41,7 +41,7 @@ def test_explorer_in_the_page(chromium, book, path, scheme):
     assert path, ADVICE
     with helper.open_page(chromium, f"{path}-{scheme}") as (page, watch):
         page.goto(f"{book[scheme]}/{path}")
-        for explorer in page.locator(".rt-explorer").all():
+        for explorer in page.locator(".rt-explorer[data-name]").all():
             images = explorer.locator(".rt-panels img")
             for image in images.all():
                 helper.loaded(image)
@@ -154,7 +154,7 @@ def test_explorer_on_a_phone(chromium, book, path):
     assert path, ADVICE
     with helper.open_page(chromium, f"{path}-phone", width=390, height=844) as (page, _):
         page.goto(f"{book['http']}/{path}")
-        for explorer in page.locator(".rt-explorer").all():
+        for explorer in page.locator(".rt-explorer[data-name]").all():
             images = explorer.locator(".rt-panels img").all()
             for image in images:
                 assert image.bounding_box()["width"] >= 300

@@ -1,6 +1,7 @@
 """Pictures and explorers of the book: plotting, the widget, one module of explorers a chapter."""
 
 try:
+    import anywidget  # noqa: F401
     import ipywidgets  # noqa: F401
     import matplotlib  # noqa: F401
     import PIL  # noqa: F401

@@ -14,9 +14,9 @@ from PIL import Image
 DPI = 160  # about two pixels of the picture for one of the screen where three panels share a row
 
 
-def asset(suffix):
-    """Style or script of the explorer, without blank lines, which would end a Markdown block."""
-    text = resources.files("regtools.explorers").joinpath(f"explorer.{suffix}").read_text("utf-8")
+def asset(name):
+    """A style or script of this folder, without blank lines, which would end a Markdown block."""
+    text = resources.files("regtools.explorers").joinpath(name).read_text("utf-8")
     return "\n".join(line for line in text.splitlines() if line.strip())
 
 
@@ -125,11 +125,11 @@ class StaticPage:
         return (
             f'<div class="rt-explorer" id="rt-{name}" data-name="{name}" role="group" '
             f'aria-label="{html.escape(title or name)}">\n'
-            f"<style>{asset('css')}</style>\n{heading(title)}\n"
+            f"<style>{asset('explorer.css')}</style>\n{heading(title)}\n"
             f'<div class="rt-controls">{"".join(element(name, c) for c in controls)}</div>\n'
             '<p class="rt-hint">The initial setting; run the cell to move the sliders.</p>\n'
             f'<p class="rt-describe" aria-live="polite">{html.escape(self.lines[initial])}</p>\n'
             f'<div class="rt-panels">{"".join(images)}</div>\n'
             f'<script type="application/json">{data}</script>\n'
-            f"<script>{asset('js')}</script>\n</div>"
+            f"<script>{asset('explorer.js')}</script>\n</div>"
         )

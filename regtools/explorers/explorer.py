@@ -144,7 +144,9 @@ class Explorer(ipywidgets.VBox):
         width = f"{0.6 * max(len(control.label) for control in controls):.1f}em"
         self._sliders = [control.widget(width) for control in controls]
         self._line, self._error, self._pictures = (ipywidgets.HTML() for _ in range(3))
-        head = ipywidgets.HTML(f"<style>{_page.asset('css')}</style>{_page.heading(title)}")
+        head = ipywidgets.HTML(
+            f"<style>{_page.asset('explorer.css')}</style>{_page.heading(title)}"
+        )
         super().__init__([head, *self._sliders, self._line, self._error, self._pictures])
         self.add_class("rt-explorer").add_class("rt-live")
         self._show(*self._initial)
