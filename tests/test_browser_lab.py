@@ -33,8 +33,8 @@ def lab(server):
     helper.shut_down_kernels(server[0])
 
 
-def open_notebook(page, address, path):
-    """Open a notebook in JupyterLab and run all its cells."""
+def open_notebook(page, address, path, kind="rt-live"):
+    """Open a notebook in JupyterLab, run all its cells and return its explorers of a kind."""
     page.goto(f"{address}/lab/tree/{path}?reset")
     page.locator(".jp-NotebookPanel .jp-Cell").first.wait_for()
     page.wait_for_function("window.jupyterapp")
@@ -45,7 +45,7 @@ def open_notebook(page, address, path):
         }"""
     )
     assert page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").all_inner_texts() == []
-    live = page.locator(".rt-explorer.rt-live")
+    live = page.locator(f".rt-explorer.{kind}")
     live.first.wait_for()
     return live
 
@@ -87,6 +87,9 @@ def test_notebook_recomputes(chromium, lab, path):
                 handle.press("Home" if at_end else "End")
                 sources = changed(page, explorer, sources)
                 assert all(source.startswith("data:image/png") for source in sources), "not live"
+            for button in explorer.locator(".widget-toggle-button:not(.mod-active)").all():
+                button.click()
+                sources = changed(page, explorer, sources)
             assert explorer.get_by_role("alert").count() == 0
 
 
@@ -182,3 +185,24 @@ def test_exception_is_shown_and_cleared(chromium, lab):
         explorer.get_by_text("value 2").wait_for()
         assert alert.count() == 0
         helper.loaded(explorer.locator("img"))
+
+
+REGISTRATION = """
+import regtools
+from regtools.explorers import registration_explorer
+
+registration_explorer(regtools.load("hands-phantom", 32))
+"""
+
+
+def test_registration_runs_beside_the_kernel(chromium, lab):
+    """The module of the first page is a widget here, and computes without the kernel."""
+    address, folder = lab
+    write_notebook(folder, "registration.ipynb", REGISTRATION)
+    with helper.open_page(chromium, "lab-registration") as (page, _):
+        explorer = open_notebook(page, address, "registration.ipynb", "rt-module").first
+        explorer.get_by_role("button", name="Single scale").wait_for()
+        helper.shut_down_kernels(address)
+        explorer.get_by_role("button", name="From blurred to sharp").click()
+        expect(explorer.locator(".rt-describe")).to_have_text(re.compile(r"^From .* 13 scales"))
+        assert explorer.locator(".rt-line.rt-path").count() == 1

@@ -18,6 +18,7 @@ from .explorer import Explorer, Panel
 from .gauss_newton import hessian_explorer
 from .image_model import theta_explorer
 from .inexact_projection import inexact_explorer
+from .live_registration import registration_explorer
 from .multiscale import path_explorer
 from .partial_cg import fraction_explorer
 from .plotting import (
@@ -53,6 +54,7 @@ __all__ = [
     "plot_residual",
     "plot_runs",
     "plot_taylor_test",
+    "registration_explorer",
     "rule_explorer",
     "superresolution_explorer",
     "taylor_explorer",

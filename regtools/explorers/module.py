@@ -2,8 +2,8 @@
 
 The module is a file of this folder that exports ``mount(root, data)``, which fills an empty
 element of class ``rt-explorer``, and has a style sheet of the same name; ``dom.js``, what all of
-them build elements with, stands before it. In JupyterLab the module is an anywidget, in a static
-page an inline script: a page opened from a file may not load modules from other files.
+them build elements with, and what else it stands on come before it. In JupyterLab the module is an
+anywidget, in a static page an inline script: a page opened from a file may not load other files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ for (const root of document.querySelectorAll("[data-module='NAME']:not([data-rea
 class ModuleExplorer(anywidget.AnyWidget):
     """A figure that computes in the browser, live in JupyterLab and in a page without a kernel.
 
-    A subclass sets `module`, the name of its JavaScript file without ``.js``.
+    A subclass sets `module`, the name of its JavaScript file without ``.js``, and, in `before`, the
+    names of files that it stands on.
 
     Parameters
     ----------
@@ -47,6 +48,7 @@ class ModuleExplorer(anywidget.AnyWidget):
     """
 
     module = ""
+    before: tuple[str, ...] = ()
     data = traitlets.Dict().tag(sync=True)
 
     def __init__(self, data: dict[str, Any], picture, alt: str):
@@ -75,7 +77,7 @@ class ModuleExplorer(anywidget.AnyWidget):
 
     @classmethod
     def _script(cls):
-        return _page.asset("dom.js") + "\n" + _page.asset(f"{cls.module}.js")
+        return "\n".join(_page.asset(f"{name}.js") for name in ("dom", *cls.before, cls.module))
 
     @classmethod
     def _style(cls):
