@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -25,8 +27,12 @@ def test_pictures_and_losses_are_those_of_the_path(problem, view, k):
     scale, step = view.compute(theta=THETAS[k]), path.steps[k]
     moved = problem.template(problem.transform(step.w, problem.points), THETAS[k])
     torch.testing.assert_close(scale.moved.flatten(), moved)
-    residual = problem.residual(step.w, THETAS[k]) / problem.weight
+    blurred = problem.residual(step.w, THETAS[k]) / problem.weight
+    torch.testing.assert_close((scale.moved - scale.reference).flatten(), blurred)
+    residual = problem.residual(step.w, THETAS[-1]) / problem.weight
     torch.testing.assert_close(scale.difference.flatten(), residual)
+    start, end = (problem.loss(w, THETAS[-1]) for w in (path.steps[0].w_start, step.w))
+    assert scale.share == pytest.approx(float(end / start))
     old, new, predicted = (
         float(problem.loss(w, THETAS[k])) for w in (step.w_start, step.w, step.w_predicted)
     )
@@ -57,14 +63,22 @@ def test_the_predicted_point_is_projected_in_the_norm_of_the_hessian(problem, vi
 
 def test_it_says_what_the_prediction_did(view):
     first, later = (view.describe(view.compute(theta=t)) for t in (10.0, 1.0))
-    assert first.startswith("At θ = 10 px⁴ nothing was predicted; the corrector took ")
+    assert first.startswith("At θ = 10 px⁴ the path begins; the corrector took ")
     share = 100 * (1 - view.compute(theta=1.0).loss_predicted)
     assert f"took away {share:.0f} % of the loss" in later
+    left = 100 * view.compute(theta=1.0).share
+    assert f"the sharp images is now {left:.0f} % of what it was" in later
+
+
+def test_a_path_without_a_prediction_says_so(view):
+    scale = view.compute(theta=1.0)
+    skipped = replace(scale, step=replace(scale.step, prediction=Prediction.INDEFINITE))
+    assert "nothing was predicted" in view.describe(skipped)
 
 
 def test_a_harmful_prediction_is_reported(view):
     scale = view.compute(theta=1.0)
-    harmful = type(scale)(**{**vars(scale), "loss_predicted": 1.2})
+    harmful = replace(scale, loss_predicted=1.2)
     assert "made the loss worse" in view.describe(harmful)
 
 
@@ -74,9 +88,15 @@ def test_a_start_at_the_minimum_does_not_divide_by_zero(problem):
     assert scale.step.n_iter == 0 and scale.along == 0 and np.isfinite(scale.losses).all()
 
 
-def test_the_explorer_offers_every_scale(problem):
+def test_the_explorer_offers_every_scale_and_opens_at_the_first(problem):
     (theta,) = path_explorer(problem, THETAS, problem.transform.identity()).controls
-    assert theta.values == tuple(THETAS) and theta.start == 2
+    assert theta.values == tuple(THETAS) and theta.start == 0
+
+
+def test_the_sharp_images_come_closer_along_the_path(view):
+    """What a reader sees from left to right: the second picture is not blurred with the first."""
+    shares = [view.compute(theta=theta).share for theta in THETAS]
+    assert shares == sorted(shares, reverse=True) and shares[-1] < 0.5 < 1
 
 
 def test_a_path_that_ends_early_is_refused(problem):
