@@ -237,6 +237,19 @@ def test_the_map_of_starts(opened):
     assert opened.locator("rect.rt-box").count() == 24
 
 
+def test_less_blur_at_the_first_scale(chromium, tmp_path):
+    """The counts of chapter 3, from its picture: all 24 starts from 100, nine from 10."""
+    page_text = registration_explorer(regtools.load("hands-phantom", 32), choose_first=True)
+    (tmp_path / "first.html").write_text(page_text.static_page())
+    with helper.open_page(chromium, "registration-first", reduced_motion="reduce") as (page, _):
+        page.goto((tmp_path / "first.html").as_uri())
+        line = page.locator(".rt-describe")
+        for first, count in [("100", 24), ("10", 9)]:
+            page.get_by_role("radio", name=first, exact=True).check()
+            page.get_by_role("button", name="Try 24 starts").click()
+            expect(line).to_have_text(re.compile(f"^Of 24 .* and {count} from blurred to sharp"))
+
+
 def test_every_slider_moves_the_template(opened):
     opened.get_by_text("Shift, stretch and shear").click()
     template = opened.locator("canvas").first

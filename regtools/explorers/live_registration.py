@@ -28,7 +28,9 @@ class RegistrationExplorer(ModuleExplorer):
     before = ("registration",)
 
 
-def registration_explorer(pair, surround=None, *, title="Register two pictures"):
+def registration_explorer(
+    pair, surround=None, *, title="Register two pictures", choose_first=False
+):
     """Show a registration that the reader can turn, drag, start and stop in the browser.
 
     It computes there, with the same image model, loss and path as the package, in affine maps and
@@ -42,6 +44,8 @@ def registration_explorer(pair, surround=None, *, title="Register two pictures")
         See `RegistrationProblem`. Default: as `choose_surround` says.
     title : str
         Heading of the explorer.
+    choose_first : bool
+        Let the reader choose the first θ of the path: 10, 100 or 1000.
 
     Returns
     -------
@@ -50,7 +54,8 @@ def registration_explorer(pair, surround=None, *, title="Register two pictures")
     Raises
     ------
     TypeError, ValueError
-        If `pair` is not a `Pair` in two dimensions, or `surround` has another name.
+        If `pair` is not a `Pair` in two dimensions, `surround` has another name, or
+        `choose_first` is not a bool.
 
     References
     ----------
@@ -59,6 +64,7 @@ def registration_explorer(pair, surround=None, *, title="Register two pictures")
     checks.check_kind("pair", pair, Pair)
     if pair.domain.dim != 2:
         raise ValueError(f"pair must have two dimensions; got {pair.domain.dim}")
+    checks.check_flag("choose_first", choose_first)
     surround = surround or choose_surround(pair.template, pair.reference)
     problem = RegistrationProblem.of(pair, Affine(2), surround=surround)
     data = {
@@ -68,6 +74,7 @@ def registration_explorer(pair, surround=None, *, title="Register two pictures")
         "template": pair.template.flatten().double().round(decimals=1).tolist(),
         "reference": pair.reference.flatten().double().round(decimals=1).tolist(),
         "surround": surround,
+        "choose_first": choose_first,
     }
     alt = (
         "A registration to try: turn or drag the template, then let it be laid onto the reference, "

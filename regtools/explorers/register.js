@@ -137,6 +137,13 @@ export function mount(root, data) {
   const overlay = make("svg", { class: "rt-handles", "aria-hidden": "true" });
   const line = make("p", { class: "rt-describe", "aria-live": "polite" });
   const losses = chart({ title: "The loss of the sharp pictures over the steps of each run." }), starts = chart({ title: "The turn at the end of each run over the turn at its start." });
+  const first = choices({
+    label: "The path begins at θ =",
+    options: [1, 2, 3].map((power) => [power, String(10 ** power)]),
+    value: 3,
+    change: () => running++,
+  });
+  const thetas = () => scales(first.value, -3, 2 * (first.value + 3) + 1);
   const side = (k) => (problem ? problem.box[2 * k + 1] - problem.box[2 * k] : 1);
   const degrees = (value) => `${round(value)}°`;
   const length = (value) => round(value, 1);
@@ -169,6 +176,7 @@ export function mount(root, data) {
     make("p", { class: "rt-lead" },
       "Turn or drag the template, then let the computer lay it onto the reference: on pictures as sharp as you see them, or from blurred to sharp."),
     rows("turn", "theta"),
+    ...(data.choose_first ? [make("div", { class: "rt-controls rt-first" }, first.row)] : []),
     make("details", { class: "rt-more" }, make("summary", {}, "Shift, stretch and shear"),
       rows("shift0", "shift1", "stretch0", "stretch1", "shear")),
     make("div", { class: "rt-buttons" },
@@ -232,7 +240,7 @@ export function mount(root, data) {
   }
 
   /* -- Runs -- */
-  const solver = (kind, q) => (kind === "path" ? path(problem, q, scales()) : newton(problem, q, theta));
+  const solver = (kind, q) => (kind === "path" ? path(problem, q, thetas()) : newton(problem, q, theta));
 
   /* The end of a run into the map of starts, if it began with a turn alone. */
   function note(kind, from, end) {
@@ -269,7 +277,7 @@ export function mount(root, data) {
     const seen = end.covered < 0.05 ? " The template has left the reference." : "";
     const better = share > 1.01 * lowest.share ? `another run came down to ${percent(lowest.share)}`
       : tried.length > 1 ? "the lowest so far" : "does the other button come lower?";
-    const where = kind === "path" ? "13 scales" : `θ = ${Number(before.toPrecision(2))} px⁴`;
+    const where = kind === "path" ? `${thetas().length} scales` : `θ = ${Number(before.toPrecision(2))} px⁴`;
     line.textContent = `${RUNS[kind]}: ${count} steps at ${where}. The loss is ${percent(share)}: ${better}${better.endsWith("?") ? "" : "."}${seen}${ended}`;
   }
 

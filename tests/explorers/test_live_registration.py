@@ -86,6 +86,13 @@ def test_bad_arguments(pair, surround, error, message):
         registration_explorer(pair, surround)
 
 
+def test_the_first_scale_is_chosen_on_demand(explorer):
+    assert not explorer.data["choose_first"]
+    assert registration_explorer(small_pair(), choose_first=True).data["choose_first"]
+    with pytest.raises(TypeError, match="choose_first"):
+        registration_explorer(small_pair(), choose_first=1)
+
+
 def test_three_dimensions_are_refused():
     domain = Domain((0, 1, 0, 1, 0, 1), (4, 4, 4))
     data = torch.zeros(4, 4, 4).double()
