@@ -241,8 +241,8 @@ export function describe({ count, eigenvalues }, bits, s, k, { runs, errors, pat
   const [value, own, other] = [view.values, view.own, view.other].map((all) => short(all[large]));
   const late = s && k > s, steps = late ? k - s : k, after = `${steps} iteration${steps > 1 ? "s" : ""} after the`;
   const shares = `; the residual at the restart has a share of ${own} there, its derivative ${other}`;
-  lines.push(`${after} ${late ? "restart" : "start"} the polynomial is ${value} at the eigenvalue ${eigenvalues[large]}, `
-    + `larger than at the other${count > 2 ? "s" : ""}${late ? shares : ""}.`);
+  lines.push(`${after} ${late ? "restart" : "start"} the polynomial is ${value} `
+    + `at the eigenvalue ${eigenvalues[large]}, larger than at the other${count > 2 ? "s" : ""}${late ? shares : ""}.`);
   return lines.join(" ");
 }
 
@@ -419,12 +419,12 @@ export function mount(root, data) {
     const [s, k, bits, size] = [begin.value, iteration.value, precision.value, problem.right.length];
     const result = solve(bits), plain = bits === 53 ? null : solve(53), view = result.look(s, k), axes = AXES[size];
     said.textContent = describe(problem, bits, s, k, result, view, plain);
-    const after = s && k > s ? `Polynomial ${k - s} after the restart` : `Polynomial ${k} after the start`;
+    const steps = k > s ? k - s : k, after = `Polynomial, ${steps} iteration${steps === 1 ? "" : "s"} in`;
     panels.replaceChildren(...[
       [after, drawPolynomial(problem, axes, view)],
       size === 2 ? ["Iterates on the level lines", drawWalk(problem, axes, result, s, k)]
         : ["Errors as CG runs", drawRun(problem, axes, result, s, k)],
-      [`Error of the derivative after all ${problem.count}`, drawStarts(problem, axes, result, bits, s, plain)],
+      [`Derivative's error after all ${problem.count}`, drawStarts(problem, axes, result, bits, s, plain)],
     ].map(([title, chart]) => {
       chart.svg.setAttribute("aria-label", chart.alt);
       return make("figure", {}, make("figcaption", {}, title), chart.svg, chart.legend);
@@ -441,11 +441,17 @@ export function mount(root, data) {
       show();
     },
   });
-  const percent = (s) => Math.round(100 * (1 - s / problem.count));
+  const part = (s) => {
+    const percent = Math.round(100 * (1 - s / problem.count));
+    return percent === 100 ? "all" : percent ? `the last ${percent} %` : "none";
+  };
   const range = (label, format) =>
     slider({ label, min: 0, max: problem.count, step: 1, value: 0, format, change: show });
   const iteration = range("Iteration k", (k) => `${k} of ${problem.count}`);
-  const begin = range("Differentiate from s", (s) => `${s}: the last ${percent(s)} %`);
+  const begin = range("Differentiate from s", (s) => `${s}: ${part(s)}`);
+  for (const { row } of [iteration, begin]) { /* as wide as their longest, lest the sliders change */
+    row.querySelector("output").style.minWidth = "16ch";
+  }
   const precision = choices({
     label: "Precision", options: data.bits.map((bits) => [bits, `${bits} bits`]), value: data.bits[0], change: show,
   });
