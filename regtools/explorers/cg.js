@@ -45,9 +45,8 @@ export const pairs = {
     return quick(high, low + (a[0] * b[1] + a[1] * b[0]));
   },
   div(a, b) { /* long division, a double at a time */
-    const one = a[0] / b[0], left = pairs.sub(a, pairs.mul(b, [one, 0]));
-    const two = left[0] / b[0], three = pairs.sub(left, pairs.mul(b, [two, 0]))[0] / b[0];
-    return pairs.add(quick(one, two), [three, 0]);
+    const first = a[0] / b[0], left = pairs.sub(a, pairs.mul(b, [first, 0]));
+    return quick(first, left[0] / b[0]);
   },
   number: (a) => a[0],
   fine: (a) => fine.add(fine.of(a[0]), fine.of(a[1])),
