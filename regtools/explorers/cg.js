@@ -247,7 +247,7 @@ export function describe({ count, eigenvalues }, bits, s, k, { runs, errors, pat
 
 /* ---- charts ---- */
 
-const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [244, 206, 46, 8, 8, 36];
+const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [216, 196, 46, 8, 8, 36];
 
 /* From numbers to pixels; from and to are powers of ten where it is logarithmic. */
 function scale({ from, to, log, step }, start, end) {
@@ -324,7 +324,7 @@ const CURVE = 240;
 const AXES = {
   2: {
     t: { from: 0, to: 10, step: 2 }, polynomial: { from: -7, to: 1.5, step: 2 },
-    first: { from: -0.4, to: 2.6, step: 1 }, second: { from: -1.6, to: 0.958, step: 1 },
+    first: { from: -0.4, to: 2.6, step: 1 }, second: { from: -1.75, to: 1.065, step: 1 },
     k: { from: -0.1, to: 2.1, step: 1 }, error: { from: -0.1, to: 2.2, step: 0.5 },
   },
   8: {
@@ -423,7 +423,7 @@ export function mount(root, data) {
       [after, drawPolynomial(problem, axes, view)],
       size === 2 ? ["Iterates on the level lines", drawWalk(problem, axes, result, s, k)]
         : ["Errors as CG runs", drawRun(problem, axes, result, s, k)],
-      [`Derivative's error after all ${problem.count}`, drawStarts(problem, axes, result, bits, s, plain)],
+      ["Error of the derivative", drawStarts(problem, axes, result, bits, s, plain)],
     ].map(([title, chart]) => {
       chart.svg.setAttribute("aria-label", chart.alt);
       return make("figure", {}, make("figcaption", {}, title), chart.svg, chart.legend);
