@@ -206,3 +206,29 @@ def test_registration_runs_beside_the_kernel(chromium, lab):
         explorer.get_by_role("button", name="From blurred to sharp").click()
         expect(explorer.locator(".rt-describe")).to_have_text(re.compile(r"^From .* 13 scales"))
         assert explorer.locator(".rt-line.rt-path").count() == 1
+
+
+CG = """
+from IPython.display import display
+
+from regtools.explorers import cg_explorer
+
+display(cg_explorer(), cg_explorer())
+"""
+
+
+def test_cg_runs_beside_the_kernel(chromium, lab):
+    """The module of chapter 7 too, twice in one notebook: each has buttons of its own."""
+    address, folder = lab
+    write_notebook(folder, "cg.ipynb", CG)
+    with helper.open_page(chromium, "lab-cg") as (page, _):
+        explorers = open_notebook(page, address, "cg.ipynb", "rt-cg")
+        expect(explorers).to_have_count(2)
+        helper.shut_down_kernels(address)
+        first, second = explorers.all()
+        first.get_by_role("radio", name="8", exact=True).check()
+        second.get_by_role("radio", name="400 bits").check()
+        first.get_by_role("slider").last.press("End")
+        expect(first.locator(".rt-describe")).to_have_text(re.compile("^Nothing is differ"))
+        expect(second.locator(".rt-describe")).to_have_text(re.compile("^Both iterations"))
+        assert first.get_by_role("radio", checked=True).count() == 2

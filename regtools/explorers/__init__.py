@@ -18,6 +18,7 @@ from .explorer import Explorer, Panel
 from .gauss_newton import hessian_explorer
 from .image_model import theta_explorer
 from .inexact_projection import inexact_explorer
+from .live_cg import cg_explorer
 from .live_registration import registration_explorer
 from .multiscale import path_explorer
 from .partial_cg import fraction_explorer
@@ -42,6 +43,7 @@ __all__ = [
     "Control",
     "Explorer",
     "Panel",
+    "cg_explorer",
     "check_answer",
     "fraction_explorer",
     "hessian_explorer",

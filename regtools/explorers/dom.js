@@ -14,11 +14,13 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+/* Each explorer carries this script, and a page may hold several: its ids are its own. */
+const page = Math.random().toString(36).slice(2, 8);
 let labels = 0;
 
 /* A labelled slider over numbers: { row, value, set(value), show() }. format(value) is its readout. */
 export function slider({ label, min, max, step, value, format, change }) {
-  const id = `rt-m${++labels}`;
+  const id = `rt-${page}-${++labels}`;
   const input = make("input", { type: "range", id, min, max, step, value, autocomplete: "off" });
   const output = make("output", { for: id, "aria-live": "off" });
   const widest = Math.max(...[min, max, value].map((end) => format(Number(end)).length));
@@ -47,7 +49,7 @@ export function slider({ label, min, max, step, value, format, change }) {
 
 /* A row of buttons of which one is chosen: { row, value }. options: [[value, text], ...]. */
 export function choices({ label, options, value, change }) {
-  const id = `rt-m${++labels}`;
+  const id = `rt-${page}-${++labels}`;
   const inputs = options.map(([key]) =>
     make("input", { type: "radio", name: id, value: key, checked: key === value, autocomplete: "off" }));
   const control = { value };
