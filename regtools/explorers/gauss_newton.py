@@ -171,8 +171,8 @@ class HessianView:
         return Explorer(
             compute if len(controls) > 1 else lambda theta: compute(first, theta),
             [
-                Panel(self.draw_residual, self.alt_residual, size=(1.8, 2.7), lossless=False),
                 Panel(self.draw_spectra, self.alt_spectra, size=(2.7, 2.7)),
+                Panel(self.draw_residual, self.alt_residual, size=(1.8, 2.7), lossless=False),
                 Panel(self.draw_losses, self.alt_losses, size=(2.7, 2.7)),
             ],
             controls,

@@ -101,7 +101,7 @@ def test_explorer_says_what_it_shows(problems, page, w0):
     assert f"{left:.0f} % with Gauss–Newton" in said
     low, high = one.relative_spectrum[[0, -1]]
     assert f"between {low:.2f} and {high:.2f}" in said
-    assert f"here {low:.2f}, " in page["panels"][1]["alt"][4 + 2]
+    assert f"here {low:.2f}, " in page["panels"][0]["alt"][4 + 2]
     assert all(len(set(panel["pictures"])) == 8 for panel in page["panels"])
 
 
