@@ -1,11 +1,11 @@
 """The explorer of chapter 4."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 
 from ..registration import (
     Comparison,
@@ -15,63 +15,96 @@ from ..registration import (
 )
 from .controls import Control
 from .explorer import Explorer, Panel
-from .plotting import plain
+from .plotting import plain, plot_residual
 
 LENGTHS = np.linspace(-0.25, 1.5, 15)
 """Parts of a predicted step at which the loss is drawn."""
 
-LABELS = {
-    "exact": "exact",
-    "2JTJ": r"$2\mathsf{J}^\top\mathsf{J}$",
-    "JTJ": r"$\mathsf{J}^\top\mathsf{J}$",
-}
+LIMIT = 160.0  # grey values at which the colours of the residual end
+
+LABELS = {"exact": "exact Hessian", "2JTJ": "Gauss–Newton"}
 STYLES = {
     "exact": {"color": "C0", "ls": "-", "marker": "o"},
     "2JTJ": {"color": "C2", "ls": "--", "marker": "s"},
-    "JTJ": {"color": "C1", "ls": ":", "marker": "^"},
 }
-NAMES = {"exact": "the exact Hessian", "2JTJ": "2JᵀJ", "JTJ": "JᵀJ"}
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the pictures show at one scale.
+    """What the pictures show at one scale of one pair.
 
     Attributes
     ----------
+    pair : str
+        Name of the pair.
     comparison : Comparison
-        The predicted steps to this scale.
+        The predicted steps from this scale to the next.
+    before : list of Comparison
+        Those from the first scale to this one.
+    difference : torch.Tensor
+        Shape ``domain.m``: moved template minus reference at this scale, grey values.
     curves : dict
         Excess loss at `LENGTHS` along each step, by the names in `LABELS`.
     """
 
+    pair: str
     comparison: Comparison
+    before: list
+    difference: torch.Tensor
     curves: dict
 
 
-@dataclass(frozen=True, eq=False)
 class HessianView:
     """What `hessian_explorer` computes, draws and says, with the same arguments."""
 
-    problem: RegistrationProblem
-    thetas: Sequence[float]
-    w0: torch.Tensor
+    def __init__(
+        self,
+        problems: Mapping[str, RegistrationProblem],
+        thetas: Sequence[float],
+        w0: torch.Tensor,
+    ):
+        self.problems = dict(problems)
+        self.comparisons = {
+            pair: compare_predictions(problem, predictor_corrector(problem, thetas, w0))
+            for pair, problem in self.problems.items()
+        }
+        """The `Comparison` of each step of the path, by pair."""
+        self.thetas = [one.theta_before for one in next(iter(self.comparisons.values()))]
 
-    @cached_property
-    def comparisons(self):
-        """The `Comparison` of each step of the path."""
-        path = predictor_corrector(self.problem, self.thetas, self.w0)
-        return compare_predictions(self.problem, path)
-
-    def compute(self, theta):
-        """Return the `Predictions` of the step to `theta`."""
-        one = {other.theta: other for other in self.comparisons}[theta]
+    def compute(self, pair, theta):
+        """Return the `Predictions` from `theta` to the next scale."""
+        problem, k = self.problems[pair], self.thetas.index(theta)
+        one = self.comparisons[pair][k]
+        moved = problem.template(problem.transform(one.w, problem.points), theta)
+        difference = moved - problem.reference(problem.points, theta)
 
         def excess(name, length):
-            return one.excess(float(self.problem.loss(one.w + length * one.steps[name], theta)))
+            w = one.w + length * one.steps[name]
+            return one.excess(float(problem.loss(w, one.theta)))
 
-        curves = {name: np.array([excess(name, s) for s in LENGTHS]) for name in LABELS}
-        return Predictions(one, curves)
+        return Predictions(
+            pair,
+            one,
+            self.comparisons[pair][: k + 1],
+            difference.reshape(problem.domain.m),
+            {name: np.array([excess(name, s) for s in LENGTHS]) for name in LABELS},
+        )
+
+    def draw_residual(self, result, ax):
+        """Draw what the map leaves of the difference."""
+        domain = self.problems[result.pair].domain
+        picture = plot_residual(result.difference, domain, ax, "What stays", largest=LIMIT)
+        ticks = [-LIMIT, 0, LIMIT]
+        bar = {"location": "bottom", "shrink": 0.8, "pad": 0.02, "label": "grey values"}
+        ax.figure.colorbar(picture, ax=ax, ticks=ticks, **bar)
+
+    def draw_spectra(self, result, ax):
+        """Draw the relative spectrum from the first scale to this one."""
+        plot_spectra(result.before, ax)
+        ax.axvline(result.comparison.theta_before, color="0.7", lw=0.8, zorder=0)
+        ax.set(xlim=(1.5 * self.thetas[0], self.thetas[-1] / 1.5), title="Six ratios, so far")
+        if len(result.comparison.relative_spectrum) != 6:
+            ax.set(title="Ratios, so far")
 
     def draw_losses(self, result, ax):
         """Draw the loss along each predicted step."""
@@ -83,91 +116,104 @@ class HessianView:
             ax.plot(1, at_one, style["marker"], color=style["color"], ms=5, clip_on=False)
         ax.axhline(0, color="k", lw=0.8, zorder=0)
         ax.axhline(1, color="0.7", lw=0.8, ls=":", zorder=0)
-        ax.text(-0.22, 0.03, "corrected", color="0.3", fontsize="small")
+        ax.text(-0.22, 0.03, "next minimum", color="0.3", fontsize="small")
         ax.text(0.15, 1.03, "no prediction", color="0.3", fontsize="small")
-        ax.set(xlim=(-0.25, 1.5), ylim=(-0.1, 2), xlabel="part $s$ of the predicted step")
-        ax.set(ylabel="excess loss")
+        ax.set(xlim=(-0.25, 1.5), ylim=(-0.1, 2), xlabel="part of the predicted step")
+        ax.set(ylabel="excess loss", title="One predicted step")
         ax.legend(loc="upper center")
 
-    def draw_spectra(self, result, ax):
-        """Draw the eigenvalues of each matrix where 2JᵀJ is the identity."""
-        spectrum = result.comparison.relative_spectrum
-        index = np.arange(1, len(spectrum) + 1)
-        for name, values in [
-            ("exact", spectrum),
-            ("2JTJ", np.ones_like(spectrum)),
-            ("JTJ", np.full_like(spectrum, 0.5)),
-        ]:
-            ax.plot(index, values, label=LABELS[name], ms=4, **STYLES[name])
-        ax.set(yscale="log", ylim=(0.1, 2), xlim=(0.7, len(spectrum) + 0.3), xticks=index)
-        ax.set_yticks([0.1, 0.2, 0.5, 1, 2], ["0.1", "0.2", "0.5", "1", "2"])
-        ax.minorticks_off()
-        ax.set(xlabel="number", ylabel="eigenvalue (scaled)")
-
-    def draw_gains(self, result, ax):
-        """Draw the part of the gradient removed along the path, and mark this scale."""
-        one = result.comparison
-        scales = [other.theta for other in self.comparisons]
-        for name, style in STYLES.items():
-            gains = [other.gradient_gain(name) for other in self.comparisons]
-            ax.plot(scales, gains, **style | {"marker": ""})
-            ax.plot(one.theta, one.gradient_gain(name), style["marker"], color=style["color"], ms=5)
-        ax.axvline(one.theta, color="0.7", lw=0.8, zorder=0)
-        ax.axhline(0, color="k", lw=0.8, zorder=0)
-        ax.set(xscale="log", xlim=(1.2 * scales[0], scales[-1] / 1.2), ylim=(-1, 1.05))
-        ax.set(xlabel="θ [pixels⁴], the path runs →", ylabel="part of gradient removed")
-
-    def alt_losses(self, result):
-        """Return the text alternative of the losses."""
-        one = result.comparison
-        parts = [f"{one.excess(one.losses[name]):.2f} with {NAMES[name]}" for name in LABELS]
+    def alt_residual(self, result):
+        """Return the text alternative of the residual."""
         return (
-            "Loss along the predicted steps, 1 without prediction and 0 at the corrected point; "
-            f"at the end of the step {', '.join(parts)}."
+            "Moved template minus reference, red where the template is brighter; "
+            f"largest difference {float(result.difference.abs().max()):.0f} grey values."
         )
 
     def alt_spectra(self, result):
-        """Return the text alternative of the eigenvalues."""
-        low, high = result.comparison.relative_spectrum[[0, -1]]
+        """Return the text alternative of the ratios."""
+        values = ", ".join(f"{mu:.2f}" for mu in result.comparison.relative_spectrum)
         return (
-            "Eigenvalues in parameters in which 2JᵀJ is the identity: all 1 for 2JᵀJ, all 0.5 for "
-            f"JᵀJ, {low:.2f} to {high:.2f} for the exact Hessian."
+            f"True curvature over Gauss–Newton's, from the first scale to this one; here {values}."
+        )
+
+    def alt_losses(self, result):
+        """Return the text alternative of the losses."""
+        left = self._left(result)
+        return (
+            "Loss along the two predicted steps, 1 without prediction and 0 at the next minimum; "
+            f"at the end of the step {left['exact']:.2f} with the exact Hessian, "
+            f"{left['2JTJ']:.2f} with Gauss–Newton."
         )
 
     def describe(self, result):
-        """Say how much of the gradient each matrix removes."""
-        one = result.comparison
-        gains = [f"{100 * one.gradient_gain(name):.0f} %" for name in LABELS]
+        """Say the ratios, and what each prediction leaves."""
+        one, left = result.comparison, self._left(result)
+        low, high = one.relative_spectrum[[0, -1]]
         return (
-            f"From θ = {plain(one.theta_before)} to {plain(one.theta)}: of the gradient norm, the "
-            f"exact Hessian removes {gains[0]}, 2JᵀJ {gains[1]}, JᵀJ {gains[2]}."
+            f"At θ = {plain(one.theta_before)} ({result.pair}) the ratios lie between {low:.2f} "
+            f"and {high:.2f}. Of the loss above the minimum at θ = {plain(one.theta)}, the step "
+            f"leaves {100 * left['exact']:.0f} % with the exact Hessian and "
+            f"{100 * left['2JTJ']:.0f} % with Gauss–Newton."
         )
+
+    @staticmethod
+    def _left(result):
+        one = result.comparison
+        return {name: one.excess(one.losses[name]) for name in LABELS}
 
     def explorer(self):
-        """Return the slider and panels."""
-        thetas = [one.theta for one in self.comparisons]
-        gains = "Part of the gradient norm removed over θ, one curve a matrix."
+        """Return the controls and panels."""
+        controls = [Control("theta", "Blur θ", self.thetas, "px⁴", format=plain)]
+        if len(self.problems) > 1:
+            pairs = Control("pair", "Pair", list(self.problems), format="{}", buttons=True)
+            controls.insert(0, pairs)
+        compute, (first, *_) = self.compute, self.problems
         return Explorer(
-            self.compute,
+            compute if len(controls) > 1 else lambda theta: compute(first, theta),
             [
-                Panel(self.draw_losses, self.alt_losses),
-                Panel(self.draw_spectra, self.alt_spectra),
-                Panel(self.draw_gains, gains),
+                Panel(self.draw_spectra, self.alt_spectra, size=(2.7, 2.7)),
+                Panel(self.draw_residual, self.alt_residual, size=(1.8, 2.7), lossless=False),
+                Panel(self.draw_losses, self.alt_losses, size=(2.7, 2.7)),
             ],
-            [Control("theta", "Next θ", thetas, "px⁴", initial=1.0, every=3, format=plain)],
+            controls,
             name="hessian",
             describe=self.describe,
-            title="One step, predicted with three matrices",
+            title="What Gauss–Newton makes of the curvature",
         )
 
 
-def hessian_explorer(problem, thetas, w0):
-    """Compare the steps predicted by the exact Hessian, 2JᵀJ and JᵀJ along a path.
+def plot_spectra(comparisons, ax):
+    """Draw the relative spectrum over theta, coloured by order, with dots at the last scale.
 
     Parameters
     ----------
-    problem : RegistrationProblem
-        Without a regulariser.
+    comparisons : list of Comparison
+        Steps of one path, from `compare_predictions`.
+    ax : matplotlib.axes.Axes
+        Where to draw.
+    """
+    thetas = [one.theta_before for one in comparisons]
+    spectra = np.array([one.relative_spectrum for one in comparisons])
+    last = spectra.shape[1] - 1
+    colours = colormaps["viridis"](np.linspace(0, 0.85, last + 1))
+    for k, (values, colour) in enumerate(zip(spectra.T, colours, strict=True)):
+        label = {0: "smallest", last: "largest"}.get(k)
+        ax.plot(thetas, values, color=colour, lw=1.2)
+        ax.plot(thetas[-1], values[-1], "o", color=colour, ms=4, label=label, clip_on=False)
+    ax.axhline(1, color="0.5", lw=0.8, ls="--", zorder=0)
+    ax.set(xscale="log", ylim=(0, 1.45), xlabel="θ [pixels⁴], blur decreases →")
+    ax.set(ylabel=r"ratio of curvatures $\mu_k$", yticks=[0, 0.5, 1])
+    ax.legend(loc="upper right", ncols=2, handletextpad=0, columnspacing=0.5)
+
+
+def hessian_explorer(problems, thetas, w0):
+    """Show the relative spectrum along a path, and what it does to a predicted step.
+
+    Parameters
+    ----------
+    problems : dict
+        `RegistrationProblem` by the name that its button shows, without a regulariser. One
+        problem has no buttons.
     thetas : sequence of float
         Scales of the path, decreasing, in pixels⁴; at least three.
     w0 : torch.Tensor
@@ -176,6 +222,10 @@ def hessian_explorer(problem, thetas, w0):
     Returns
     -------
     Explorer
-        One slider over theta, the scale that is predicted.
+        A slider over theta, the scale from which a step is predicted, and a button for each pair.
+
+    See Also
+    --------
+    Chapter 4.
     """
-    return HessianView(problem, thetas, w0).explorer()
+    return HessianView(problems, thetas, w0).explorer()
