@@ -4,216 +4,215 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
-from matplotlib.ticker import LogLocator
 
+from ..images import Domain, SplineImage
 from ..superresolution import SuperResolutionProblem
 from ..verify import relative_error
 from ._shared import image_panel
 from .controls import Control
-from .explorer import Explorer, Panel
-from .plotting import plain, plot_image, plot_residual
-
-LIMIT = 75.0  # grey values at which the colours of the error end
+from .explorer import Explorer
+from .plotting import plain, plot_image
 
 
-@dataclass(frozen=True)
-class Reconstruction:
-    """An image after some CG iterations at one λ, and what it is worth.
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """One frame, the same enlarged, and the image that several frames give.
 
     Attributes
     ----------
+    count : int
+        Number of frames that were combined.
+    sigma : float
+        Standard deviation of the noise in the frames, in grey values.
     lam : float
         Weight of the differences, a length.
-    n_iter : int
-        CG iterations, from a black image.
+    frame : torch.Tensor
+        Frame 0 with its noise, shape ``m / factor``.
+    enlarged : torch.Tensor
+        The cubic spline through it (bicubic interpolation), shape ``domain.m``.
     image : torch.Tensor
-        Shape ``domain.m``, grey values.
-    misfit : float
-        Norm of the data rows of the residual, grey value × √volume.
-    roughness : float
-        Norm of the differences, without λ: grey value / length × √volume.
-    error : float
-        Distance to the sharp image, relative to its norm.
+        The super-resolved image, shape ``domain.m``.
+    enlarged_error, error : float
+        Distance of the last two to the sharp image, relative to its norm.
     """
 
+    count: int
+    sigma: float
     lam: float
-    n_iter: int
+    frame: torch.Tensor
+    enlarged: torch.Tensor
     image: torch.Tensor
-    misfit: float
-    roughness: float
+    enlarged_error: float
     error: float
 
 
-def reconstruct_all(problem, w, image, lams, counts):
-    """Reconstruct for every λ and every number of CG iterations.
+def enlarge_smoothly(frame, domain):
+    """Return a frame read as a cubic spline at the cells of `domain`, mirrored at its border."""
+    coarse = Domain(domain.omega, tuple(frame.shape))
+    spline = SplineImage(frame, coarse, extension="mirror")
+    return spline(domain.cell_centers()).reshape(domain.m)
+
+
+def combine(frames, domain, factor, w, lam, tol=1e-4):
+    """Return the image that fits frames best at known maps, shape ``domain.m``.
 
     Parameters
     ----------
-    problem : SuperResolutionProblem
-        Gives frames, domain and factor; its own λ is not used.
+    frames : torch.Tensor
+        Shape ``(count, *m / factor)``; one alone is allowed.
+    domain : Domain
+        The box with the cells of the image.
+    factor : int
+        Pixels of the image to one of a frame, along each axis.
     w : torch.Tensor
-        Maps, shape ``(n_params,)``.
-    image : torch.Tensor
-        The sharp image, shape ``domain.m``, to measure errors.
-    lams : sequence of float
-        Weights of the differences.
-    counts : sequence of int
-        Numbers of CG iterations.
-
-    Returns
-    -------
-    dict
-        A `Reconstruction` for each pair ``(lam, n_iter)``.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If `image` cannot be the image of the problem, or an entry of `lams`, `counts` or `w`
-        is not allowed.
+        Affine maps of the frames after the first, one after the other.
+    lam : float
+        Weight of the differences.
+    tol : float
+        Relative residual at which CG ends; the default is enough for a picture.
     """
-    problem.check_image(image)
-    found = {}
-    for lam in lams:
-        here = SuperResolutionProblem(
-            problem.frames, problem.domain, problem.factor, lam, problem.fix_first
-        )
-        operator = here.operator(w)
-        for n_iter in counts:
-            answer = here.solve(operator, n_iter=n_iter).x
-            rows = operator(answer) - here.target
-            found[lam, n_iter] = Reconstruction(
-                lam,
-                n_iter,
-                answer,
-                float(rows[: here.n_data].norm()),
-                float(rows[here.n_data :].norm()) / lam,
-                relative_error(answer, image),
-            )
-    return found
+    if len(frames) == 1:  # a problem wants two frames; the second has weight 0
+        frames = torch.cat([frames, frames])
+        weights = torch.ones_like(frames)
+        weights[1] = 0
+        problem = SuperResolutionProblem(frames, domain, factor, lam, weights=weights)
+        w = problem.identity()
+    else:
+        problem = SuperResolutionProblem(frames, domain, factor, lam)
+    return problem.solve(problem.operator(w), tol=tol).x
 
 
 @dataclass(frozen=True, eq=False)
 class SuperResolutionView:
     """What `superresolution_explorer` computes, draws and says, with the same arguments."""
 
-    problem: SuperResolutionProblem
+    frames: torch.Tensor
+    domain: Domain
+    factor: int
     w: torch.Tensor
-    image: torch.Tensor
-    lams: Sequence[float]
+    sharp: torch.Tensor
     counts: Sequence[int]
+    sigmas: Sequence[float]
+    lams: Sequence[float]
 
     @cached_property
-    def found(self):
-        """The `Reconstruction` for each pair of λ and number of iterations."""
-        return reconstruct_all(self.problem, self.w, self.image, self.lams, self.counts)
+    def noise(self):
+        """Noise of standard deviation 1, the same at each setting."""
+        return torch.from_numpy(np.random.default_rng(0).standard_normal(self.frames.shape))
 
-    @cached_property
-    def best(self):
-        """The reconstruction with the smallest error."""
-        return min(self.found.values(), key=lambda one: one.error)
+    def compute(self, count, sigma, lam):
+        """Return what `count` frames with this noise give at this λ, a `Combined`."""
+        noisy = self.frames + sigma * self.noise
+        enlarged = enlarge_smoothly(noisy[0], self.domain)
+        moving = self.w.reshape(len(self.frames) - 1, -1)[: count - 1].flatten()
+        image = combine(noisy[:count], self.domain, self.factor, moving, lam)
+        errors = [relative_error(one, self.sharp) for one in (enlarged, image)]
+        return Combined(count, sigma, lam, noisy[0], enlarged, image, *errors)
 
-    def compute(self, lam, n_iter):
-        """Return the `Reconstruction`."""
-        return self.found[lam, n_iter]
+    def draw_frame(self, one, ax):
+        """Draw frame 0."""
+        plot_image(one.frame, self.domain, ax, "one coarse frame")
+
+    def draw_enlarged(self, one, ax):
+        """Draw the enlarged frame."""
+        title = f"enlarged: error {100 * one.enlarged_error:.1f} %"
+        plot_image(one.enlarged, self.domain, ax, title)
 
     def draw_image(self, one, ax):
-        """Draw the image."""
-        plot_image(one.image, self.problem.domain, ax, "image")
+        """Draw the super-resolved image."""
+        title = f"{frames_of(one.count)}: error {100 * one.error:.1f} %"
+        plot_image(one.image, self.domain, ax, title)
 
-    def draw_error(self, one, ax):
-        """Draw the image minus the sharp one."""
-        title = f"error {100 * one.error:.1f} %"
-        plot_residual(one.image - self.image, self.problem.domain, ax, title, LIMIT)
+    def alt_frame(self, one):
+        """Return the text alternative of the frame."""
+        return f"Frame 0, in large square pixels, with noise of {plain(one.sigma)} grey values."
 
-    def draw_curve(self, one, ax):
-        """Draw roughness over misfit for every number of iterations, and mark this setting."""
-        for count in self.counts:
-            curve = [self.found[lam, count] for lam in self.lams]
-            style = {"color": "0.8", "lw": 1} if count != one.n_iter else {"color": "C0"}
-            points = [(other.misfit, other.roughness) for other in curve]
-            ax.plot(*zip(*points, strict=True), ".-", ms=4, **style)
-        ax.plot(one.misfit, one.roughness, "o", color="C1", ms=8)
-        limits = {"xlim": self._limits("misfit"), "ylim": self._limits("roughness")}
-        ax.set(xscale="log", yscale="log", **limits)
-        ax.set(xlabel="data misfit", ylabel=r"roughness $\|\mathsf{L} f\|$")
-        for axis in (ax.xaxis, ax.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.set_major_formatter(lambda value, _: plain(value))
-        ax.minorticks_off()
-
-    def _limits(self, name):
-        """The range of one number over all settings, and some room."""
-        values = [getattr(one, name) for one in self.found.values()]
-        return min(values) / 1.3, max(values) * 1.3
+    def alt_enlarged(self, one):
+        """Return the text alternative of the enlarged frame."""
+        error = f"{100 * one.enlarged_error:.1f} %"
+        return f"Frame 0 enlarged by a cubic spline: smooth and blurred, error {error}."
 
     def alt_image(self, one):
         """Return the text alternative of the image."""
-        return f"The reconstructed image at λ = {plain(one.lam)}."
-
-    def alt_error(self, one):
-        """Return the text alternative of the error."""
         return (
-            "Reconstruction minus sharp image, red where it is too bright; relative error "
-            f"{100 * one.error:.1f} %."
-        )
-
-    def alt_curve(self, one):
-        """Return the text alternative of the curves."""
-        return (
-            "Roughness over data misfit, one curve for each number of iterations; the "
-            f"point of this setting is at {plain(one.misfit)} and {plain(one.roughness)}."
+            f"The image from {frames_of(one.count)} at λ = {plain(one.lam)}, "
+            f"error {100 * one.error:.1f} %."
         )
 
     def describe(self, one):
-        """Say the error, and what else would do better."""
-        plural = "s" if one.n_iter != 1 else ""
-        text = (
-            f"λ = {plain(one.lam)}, {one.n_iter} CG iteration{plural}: "
-            f"error {100 * one.error:.1f} %, "
+        """Say the setting and its error, next to that of the enlarged frame."""
+        better = "better" if one.error < one.enlarged_error else "not better"
+        return (
+            f"{frames_of(one.count)}, noise {plain(one.sigma)}, λ = {plain(one.lam)}: error "
+            f"{100 * one.error:.1f} %, {better} than one frame enlarged, "
+            f"{100 * one.enlarged_error:.1f} %."
         )
-        if one is self.best:
-            return text + "the smallest of all settings here."
-        if one.error < 0.97 * self.found[one.lam, self.counts[-1]].error:
-            return text + f"after {self.counts[-1]} iterations it will be worse."
-        return text + f"the smallest here is {100 * self.best.error:.1f} %."
 
-    def explorer(self, lam=None, n_iter=None):
-        """Return the sliders and panels; by default the sliders start at the smallest error."""
-        domain = self.problem.domain
-        lam = self.best.lam if lam is None else lam
-        n_iter = self.best.n_iter if n_iter is None else n_iter
+    def explorer(self):
+        """Return the sliders and panels; all sliders start at the left."""
         return Explorer(
             self.compute,
             [
-                image_panel(self.draw_image, self.alt_image, domain, 1.8, 2.1),
-                image_panel(self.draw_error, self.alt_error, domain, 1.8, 2.1),
-                Panel(self.draw_curve, self.alt_curve, size=(2.6, 2.1)),
+                image_panel(self.draw_frame, self.alt_frame, self.domain, 1.8, 2.1),
+                image_panel(self.draw_enlarged, self.alt_enlarged, self.domain, 1.8, 2.1),
+                image_panel(self.draw_image, self.alt_image, self.domain, 1.8, 2.1),
             ],
             [
-                Control("lam", "λ", self.lams, initial=lam, format=plain),
-                Control("n_iter", "CG iterations", self.counts, initial=n_iter, format="{:d}"),
+                Control("count", "frames", self.counts, format="{:d}"),
+                Control("sigma", "noise", self.sigmas, unit="grey values", format=plain),
+                Control("lam", "λ", self.lams, format=plain),
             ],
             name="superresolution",
             describe=self.describe,
-            title="Two ways to keep noise out: λ, or stopping early",
+            title="How many frames, how much noise, which λ?",
         )
 
 
-def superresolution_explorer(problem, w, image, lams, counts, lam=None, n_iter=None):
-    """Show the image over λ and over the number of CG iterations, at given maps.
+def frames_of(count):
+    """Write how many frames there are."""
+    return "1 frame" if count == 1 else f"{count} frames"
+
+
+def superresolution_explorer(frames, domain, factor, w, sharp, counts, sigmas, lams):
+    """Show what some of the frames, with noise, give at a λ; the maps are known.
 
     Parameters
     ----------
-    problem, w, image, lams, counts
-        As for `reconstruct_all`; at least two of `lams` and of `counts`, ascending.
-    lam, n_iter : float and int, optional
-        Where the sliders start; by default at the smallest error.
+    frames : torch.Tensor
+        Shape ``(q + 1, *m / factor)``, without noise.
+    domain : Domain
+        The box with the cells of the image.
+    factor : int
+        Pixels of the image to one of a frame, along each axis.
+    w : torch.Tensor
+        Affine maps of all frames but frame 0, shape ``(6 * q,)`` in two dimensions.
+    sharp : torch.Tensor
+        The true image, shape ``domain.m``, to measure errors.
+    counts : sequence of int
+        Numbers of frames, from 1 to q + 1, ascending.
+    sigmas : sequence of float
+        Standard deviations of the noise, in grey values, ascending.
+    lams : sequence of float
+        Weights of the differences, ascending.
 
     Returns
     -------
     Explorer
-        Two sliders; panels for the image, its error, and the L-curve.
+        Three sliders; panels for one frame, the same enlarged, and the super-resolved image.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If `sharp`, `w`, `frames` or an entry of `counts` or `lams` is not allowed.
     """
-    lams, counts = [float(value) for value in lams], [int(count) for count in counts]
-    return SuperResolutionView(problem, w, image, lams, counts).explorer(lam, n_iter)
+    whole = SuperResolutionProblem(frames, domain, factor, max(lams))
+    whole.check_image(sharp, "sharp")
+    whole.check_parameters(w)
+    counts = [int(count) for count in counts]
+    if not 1 <= min(counts) <= max(counts) <= len(frames):
+        raise ValueError(f"counts must lie between 1 and {len(frames)}; got {counts}")
+    sigmas, lams = [float(sigma) for sigma in sigmas], [float(lam) for lam in lams]
+    view = SuperResolutionView(frames, domain, factor, w, sharp, counts, sigmas, lams)
+    return view.explorer()

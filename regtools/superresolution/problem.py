@@ -5,10 +5,10 @@ interpolate by splines at the mapped cell centres, so it is linear in the pixels
 w. The joint objective is
 
 .. math::
-   J(w, f) = \lVert A_\lambda(w) f - b \rVert^2, \quad
+   J(w, f) = \lVert A_\lambda(w) f - \mathsf d \rVert^2, \quad
    A_\lambda(w) = \begin{bmatrix} \sqrt{v_d}\,(I \otimes K)\,I(w) \\
    \lambda \sqrt{v_f}\,L \end{bmatrix}, \quad
-   b = \begin{bmatrix} \sqrt{v_d}\,d \\ 0 \end{bmatrix},
+   \mathsf d = \begin{bmatrix} \sqrt{v_d}\,d \\ 0 \end{bmatrix},
 
 with the cell volumes :math:`v_d` of the frames and :math:`v_f` of the image, and L all forward
 differences divided by h. A picture that goes on outside the frames wants a wider image, its
@@ -257,7 +257,7 @@ class SuperResolutionProblem:
         tol: float = 1e-10,
         start: torch.Tensor | None = None,
     ) -> CGResult:
-        """Return the `CGResult` of the normal equations :math:`A^T A f = A^T b`.
+        r"""Return the `CGResult` of the normal equations :math:`A^T A f = A^T \mathsf d`.
 
         `n_iter` iterations exactly, or as many as `tol` needs, from the image `start`.
         """
@@ -269,7 +269,7 @@ class SuperResolutionProblem:
         return conjugate_gradient(operator.normal, right, start, n_iter=n_iter, tol=tolerance)
 
     def residual(self, w: torch.Tensor, image: torch.Tensor, rows: str = "stacked") -> torch.Tensor:
-        r"""Return :math:`A_\lambda(w) f - b`, differentiable in `w` and `image`.
+        r"""Return :math:`A_\lambda(w) f - \mathsf d`, differentiable in `w` and `image`.
 
         Parameters
         ----------

@@ -172,7 +172,7 @@ def projection_jacobian(
     tol_cg: float = 1e-10,
     image0: torch.Tensor | str | None = None,
 ) -> torch.Tensor:
-    r"""Return the Jacobian of :math:`r(w) = A(w) f(w) - b` that `varpro` uses.
+    r"""Return the Jacobian of :math:`r(w) = A(w) f(w) - \mathsf d` that `varpro` uses.
 
     Parameters
     ----------

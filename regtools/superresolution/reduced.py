@@ -1,8 +1,8 @@
 r"""Solver 2: variable projection. Gauss–Newton on the maps alone, the image follows.
 
-The reduced objective is :math:`\tilde J(w) = \lVert A(w) f(w) - b \rVert^2` with the image f(w)
-that fits best. Each step needs the Jacobian of the residual, and with it some rule for the
-derivative of the projection, see `regtools.superresolution.rules`. Chapters 5 to 8 explain it.
+The reduced objective is :math:`\tilde J(w) = \lVert A(w) f(w) - \mathsf d \rVert^2` with the
+image f(w) that fits best. Each step needs the Jacobian of the residual, and with it some rule for
+the derivative of the projection, see `regtools.superresolution.rules`. Chapters 5 to 8 explain it.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def varpro(
     max_iter : int
         Largest number of accepted steps.
     gtol : float
-        Stop when ‖2 Jᵀr‖ ≤ gtol · max(‖b‖², loss at w0), with J the Jacobian in what is solved
+        Stop when ‖2 Jᵀr‖ ≤ gtol · max(‖𝖽‖², loss at w0), with J the Jacobian in what is solved
         for. Below 32 times the rounding unit of the frames it counts as that.
     tol_cg : float or callable
         Relative residual of the normal equations where no number of iterations is given; or a

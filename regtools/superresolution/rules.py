@@ -1,6 +1,7 @@
 r"""Rules for the derivative of the projection f(w), each a class that does all that is its own.
 
-With :math:`A^T A f = A^T b` the residual :math:`r(w) = A(w) f(w) - b` depends on w twice:
+With :math:`A^T A f = A^T \mathsf d` the residual :math:`r(w) = A(w) f(w) - \mathsf d` depends on
+w twice:
 
 .. math::
    \partial_w r = D + A\,\partial_w f, \quad D = (\partial_w A) f, \quad

@@ -2,93 +2,115 @@ import numpy as np
 import pytest
 import torch
 
-from regtools import Domain, SuperResolutionProblem, simulate_frames
+from regtools import Domain, SplineImage, SuperResolutionProblem, simulate_frames
 from regtools.explorers.superresolution import (
     SuperResolutionView,
-    reconstruct_all,
+    combine,
     superresolution_explorer,
 )
 from regtools.images import random_maps
 
-LAMS, COUNTS = [0.02, 0.5, 5.0], [1, 4, 60]
+COUNTS, SIGMAS, LAMS = [1, 2, 4], [0.0, 10.0], [0.02, 0.5, 5.0]
 
 
 @pytest.fixture(scope="module")
 def case():
-    """Noisy frames of a smooth image that is not square, with its maps."""
+    """Frames of a smooth image that is not square, their box, factor and maps, and the image."""
     domain = Domain((0.0, 4.0, -1.0, 2.0), (12, 8))
     x, y = domain.cell_centers().T
     image = (100 + 60 * torch.sin(2 * x) * torch.cos(3 * y)).reshape(domain.m)
     w = random_maps(domain, (2, 3, 4), scales=(0.95, 1.05), angles=(-5, 5))
-    frames = simulate_frames(image, domain, 2, w)
-    noise = torch.randn(frames.shape, generator=torch.Generator().manual_seed(1)).double()
-    return SuperResolutionProblem(frames + 10 * noise, domain, 2, lam=1.0), w, image
+    return simulate_frames(image, domain, 2, w), domain, 2, w, image
 
 
 @pytest.fixture(scope="module")
 def view(case):
-    return SuperResolutionView(*case, LAMS, COUNTS)
+    return SuperResolutionView(*case, COUNTS, SIGMAS, LAMS)
 
 
-def dense(problem, w, lam):
-    """The least-squares matrix and right-hand side at one λ, built column by column."""
-    here = SuperResolutionProblem(problem.frames, problem.domain, problem.factor, lam)
-    operator = here.operator(w)
-    columns = [operator(unit.reshape(here.domain.m)) for unit in torch.eye(96, dtype=torch.float64)]
-    return torch.stack(columns, dim=1).numpy(), here.target.numpy()
+def dense_image(frames, domain, w, lam):
+    """The least-squares image of at least two frames, built column by column."""
+    problem = SuperResolutionProblem(frames, domain, 2, lam)
+    operator = problem.operator(w)
+    columns = [operator(unit.reshape(domain.m)) for unit in torch.eye(96, dtype=torch.float64)]
+    matrix = torch.stack(columns, dim=1).numpy()
+    return np.linalg.lstsq(matrix, problem.target.numpy(), rcond=None)[0]
 
 
 @pytest.mark.parametrize("lam", LAMS)
-def test_the_end_is_the_least_squares_image_and_its_norms(case, lam):
-    problem, w, image = case
-    one = reconstruct_all(*case, [lam], [500])[lam, 500]
-    matrix, target = dense(problem, w, lam)
-    expected = np.linalg.lstsq(matrix, target, rcond=None)[0]
-    np.testing.assert_allclose(one.image.numpy().ravel(), expected, atol=1e-6)
-    residual = matrix @ expected - target
-    assert one.misfit == pytest.approx(np.linalg.norm(residual[: problem.n_data]))
-    assert one.lam * one.roughness == pytest.approx(np.linalg.norm(residual[problem.n_data :]))
-    truth = image.numpy().ravel()
-    relative = np.linalg.norm(expected - truth) / np.linalg.norm(truth)
-    assert one.error == pytest.approx(relative)
+@pytest.mark.parametrize("count", [2, 4])
+def test_it_combines_the_first_frames(case, count, lam):
+    frames, domain, factor, w, _ = case
+    first, moving = frames[:count], w[: 6 * (count - 1)]
+    found = combine(first, domain, factor, moving, lam, tol=1e-10)
+    expected = dense_image(first, domain, moving, lam)
+    np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-4)
 
 
-def test_an_early_stop_minimises_over_the_krylov_space(case):
-    """One iteration is the best multiple of Aᵀb, whatever λ."""
-    problem, w, _ = case
-    one = reconstruct_all(*case, [0.5], [1])[0.5, 1]
-    matrix, target = dense(problem, w, 0.5)
-    direction = matrix.T @ target
-    moved = matrix @ direction
-    expected = direction * (moved @ target) / (moved @ moved)
-    np.testing.assert_allclose(one.image.numpy().ravel(), expected, rtol=1e-10)
+def test_the_frames_have_their_noise(case, view):
+    frames, domain, factor, w, _ = case
+    one = view.compute(count=2, sigma=10.0, lam=0.5)
+    noisy = (frames + 10 * view.noise)[:2]
+    assert torch.equal(one.image, combine(noisy, domain, factor, w[:6], 0.5))
+    assert float((one.image - combine(frames[:2], domain, factor, w[:6], 0.5)).std()) > 1
 
 
-def test_roughness_falls_and_misfit_rises_with_lam(case):
-    found = reconstruct_all(*case, LAMS, [500])
-    misfits = [found[lam, 500].misfit for lam in LAMS]
-    roughness = [found[lam, 500].roughness for lam in LAMS]
-    assert misfits == sorted(misfits) and roughness == sorted(roughness, reverse=True)
+def test_one_frame_is_fitted_alone(case):
+    """The 24 averages and the differences of the image, without any other frame."""
+    frames, domain, factor, w, _ = case
+    lam = 0.5
+    average = np.kron(np.eye(6), np.full((1, 2), 0.5)), np.kron(np.eye(4), np.full((1, 2), 0.5))
+    steps = [np.diff(np.eye(m), axis=0) / h for m, h in zip(domain.m, domain.h, strict=True)]
+    rows = np.concatenate(
+        [
+            2 * np.kron(*average),  # a frame's cell holds four of the image
+            lam * np.kron(steps[0], np.eye(8)),
+            lam * np.kron(np.eye(12), steps[1]),
+        ]
+    )
+    target = np.zeros(len(rows))
+    target[:24] = 2 * frames[0].numpy().ravel()
+    expected = np.linalg.lstsq(rows, target, rcond=None)[0]
+    found = combine(frames[:1], domain, factor, w[:0], lam, tol=1e-10)
+    np.testing.assert_allclose(found.numpy().ravel(), expected, atol=1e-4)
 
 
-def test_sliders_start_at_the_smallest_error(case, view):
-    found = reconstruct_all(*case, LAMS, COUNTS)
-    errors = {key: one.error for key, one in found.items()}
-    explorer = superresolution_explorer(*case, LAMS, COUNTS)
-    lam, count = (c.values[c.start] for c in explorer.controls)
-    assert errors[lam, count] == min(errors.values())
-    assert view.describe(view.compute(lam=lam, n_iter=count)).endswith("settings here.")
+def test_the_noise_has_the_size_that_the_slider_says(view):
+    assert float(view.noise.std()) == pytest.approx(1, abs=0.15)
+    quiet, loud = (view.compute(count=2, sigma=s, lam=0.5).frame for s in SIGMAS)
+    torch.testing.assert_close(loud - quiet, 10 * view.noise[0])
 
 
-def test_it_says_where_more_iterations_do_harm(view):
-    early, late = (view.compute(lam=0.02, n_iter=count) for count in (4, 60))
-    assert early.error < 0.97 * late.error  # semi-convergence: the noise comes in later
-    assert view.describe(early).endswith("after 60 iterations it will be worse.")
-    assert "the smallest here is" in view.describe(late)
-    assert "1 CG iteration: " in view.describe(view.compute(lam=5.0, n_iter=1))
+def test_errors_are_those_of_the_pictures(case, view):
+    frames, domain, _, _, image = case
+    one = view.compute(count=4, sigma=0.0, lam=0.02)
+    for picture, error in ((one.enlarged, one.enlarged_error), (one.image, one.error)):
+        expected = np.linalg.norm(picture - image) / np.linalg.norm(image)
+        assert error == pytest.approx(expected)
+    coarse = Domain(domain.omega, (6, 4))
+    spline = SplineImage(frames[0], coarse, extension="mirror")
+    assert torch.equal(one.enlarged.flatten(), spline(domain.cell_centers()))
 
 
-def test_a_wrong_image_is_refused(case):
-    problem, w, image = case
-    with pytest.raises(ValueError, match=r"image must have shape \(12, 8\); got \(8, 12\)"):
-        superresolution_explorer(problem, w, image.T, LAMS, COUNTS)
+def test_it_opens_at_the_left_and_not_on_the_answer(case, view):
+    explorer = superresolution_explorer(*case, COUNTS, SIGMAS, LAMS)
+    assert [control.start for control in explorer.controls] == [0, 0, 0]
+    first = view.compute(count=1, sigma=0.0, lam=0.02)
+    assert view.compute(count=4, sigma=0.0, lam=0.02).error < 0.8 * first.error
+
+
+def test_it_says_whether_the_frames_were_worth_it(view):
+    good = view.compute(count=4, sigma=0.0, lam=0.02)
+    bad = view.compute(count=4, sigma=10.0, lam=0.02)
+    assert good.error < good.enlarged_error and "%, better than" in view.describe(good)
+    assert bad.error > bad.enlarged_error and "%, not better than" in view.describe(bad)
+    assert view.describe(view.compute(count=1, sigma=0.0, lam=5.0)).startswith("1 frame, noise 0,")
+
+
+def test_what_is_not_allowed_is_refused(case):
+    frames, domain, factor, w, image = case
+    with pytest.raises(ValueError, match=r"sharp must have shape \(12, 8\); got \(8, 12\)"):
+        superresolution_explorer(frames, domain, factor, w, image.T, COUNTS, SIGMAS, LAMS)
+    for counts in ([0, 1], [1, 5]):
+        with pytest.raises(ValueError, match="counts must lie between 1 and 4"):
+            superresolution_explorer(*case, counts, SIGMAS, LAMS)
