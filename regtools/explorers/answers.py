@@ -22,8 +22,8 @@ def check_answer(answer, right, *, rtol=1e-6, atol=0.0):
     rtol, atol : float
         An answer is right if each entry differs by at most ``atol + rtol * abs(right)``.
 
-    See Also
-    --------
+    References
+    ----------
     The exercises at the end of each chapter.
     """
     print(_verdict(answer, right, rtol, atol))
