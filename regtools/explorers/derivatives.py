@@ -22,14 +22,19 @@ POSITIONS = np.linspace(-1, 1, 41)
 ROUNDING = 1e-14
 """A remainder of so much of the slope, or less, has no digit that every arithmetic gives."""
 
+NOISE = 1e-11
+"""A remainder of so much of the slope, or less, no longer shows by which power it falls."""
+
 MODELS = {
     "gradient": (1.0, None, 0.0),
     "gradient, 1 % too long": (1.01, None, 0.0),
-    "gradient, exact Hessian": (1.0, "hessian", 1.0),
-    "gradient, 2 ∂rᵀ∂r": (1.0, "gauss_newton", 1.0),
-    "gradient, ∂rᵀ∂r": (1.0, "gauss_newton", 0.5),
+    "gradient, Hessian": (1.0, "hessian", 1.0),
+    "gradient, 2JᵀJ": (1.0, "gauss_newton", 1.0),
+    "gradient, JᵀJ": (1.0, "gauss_newton", 0.5),
 }
-"""What the model is made of: factor of the gradient; which second derivative, and its factor."""
+"""What the model is made of: factor of the gradient; which second derivative, and its factor.
+
+J is the Jacobian of the residual, and 2JᵀJ the Gauss–Newton matrix."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,9 @@ class TaylorStep:
         The remainders of this model at all steps.
     remainder : float
         The one at `step`.
+    fall : float
+        The power of t at which the remainder fell when t was halved to `step`; not finite at the
+        first step, and where rounding is all that is left.
     loss, predicted : numpy.ndarray
         Change of the loss and of its model at `POSITIONS`, in units of t times the slope.
     residual : torch.Tensor
@@ -56,6 +64,7 @@ class TaylorStep:
     step: float
     test: TaylorTest
     remainder: float
+    fall: float
     loss: np.ndarray
     predicted: np.ndarray
     residual: torch.Tensor
@@ -126,53 +135,72 @@ class TaylorView:
         places, unit = step * POSITIONS, step * abs(self.slope)
         change = torch.stack([self.loss(self.w + t * self.direction) for t in places]) - self.start
         first, second = self.terms(model)
-        test = self.tests[model]
+        test, k = self.tests[model], int(np.argmin(abs(STEPS - step)))
         return TaylorStep(
             model,
             step,
             test,
-            float(test.remainders[np.argmin(abs(STEPS - step))]),
+            float(test.remainders[k]),
+            self.fall(test.remainders, k),
             change.cpu().numpy() / unit,
             (places * first + places**2 / 2 * second) / unit,
             self.residual(self.w + step * self.direction).reshape(self.problem.domain.m),
         )
+
+    def fall(self, remainders, k):
+        """Return by which power of t a remainder fell from the step before, or NaN."""
+        if k == 0 or remainders[k] <= NOISE * abs(self.slope):
+            return np.nan
+        return float(np.log2(remainders[k - 1] / remainders[k]))
 
     def draw_line(self, result, ax):
         """Draw the loss along the line, and its model."""
         ax.plot(POSITIONS, result.loss, label="loss")
         ax.plot(POSITIONS, result.predicted, "--", label="model")
         ax.set(xlim=(-1, 1), ylim=(-2, 2), xlabel="position / $t$")
-        ax.set(ylabel="change / ($t$ × slope)")
-        ax.legend(loc="upper center")
+        ax.set(ylabel="change / ($t$ × slope)", title="loss from $-t$ to $t$")
+        ax.legend(loc="upper center", ncols=2)
 
     def draw_remainders(self, result, ax):
-        """Draw the remainder over the step, beside powers of the step."""
+        """Draw the remainders from the first step to this one, beside powers of the step."""
+        n = int(np.argmin(abs(STEPS - result.step))) + 1
         slope, floor = abs(self.slope), 1e-16 * float(self.start)
         for order, style in [(1, ":"), (2, "--"), (3, "-.")]:
             guide = slope * STEPS**order
             ax.plot(STEPS, guide, style, color="0.7", lw=1, label=f"$t^{order}$")
-        ax.plot(STEPS, np.maximum(result.test.remainders, floor), ".-", ms=3, lw=1)
+        ax.plot(STEPS[:n], np.maximum(result.test.remainders[:n], floor), ".-", ms=3, lw=1)
         ax.plot(result.step, max(result.remainder, floor), "o", color="C1")
         ax.set(xscale="log", yscale="log", xlabel="step $t$", ylabel="remainder")
-        ax.set(xlim=(1e-14, 3), ylim=(0.5 * floor, 20 * slope))
+        ax.set(xlim=(3, 1e-14), ylim=(0.5 * floor, 20 * slope), title="what the model misses")
         ax.minorticks_off()
-        ax.legend(loc="upper left")
+        ax.legend(loc="upper right")
 
     def draw_residual(self, result, ax):
-        """Draw the residual image at the step."""
-        plot_residual(result.residual, self.problem.domain, ax, largest=self.largest)
+        """Draw the residual image at the step, and what its colours mean."""
+        domain, title = self.problem.domain, "residual at $w + tv$"
+        picture = plot_residual(result.residual, domain, ax, title, largest=self.largest)
+        bar = ax.figure.colorbar(picture, ax=ax, fraction=0.06, pad=0.03)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize="small")
 
     def alt_remainders(self, result):
         """Return the text alternative of the remainders."""
         return (
-            "The remainder over the step in logarithmic axes: it falls like t to the "
-            f"power {result.test.order:.1f} and then stays at the level of rounding. "
-            "The current step is marked."
+            "The remainder over the step in logarithmic axes, from t = 1 on the left to "
+            f"t = {_power(result.step)}, beside lines for t, t² and t³. {self.said_fall(result)}"
         )
 
     def alt_residual(self, result):
         """Return the text alternative of the residual image."""
         return f"The residual image at the step t = {_power(result.step)}."
+
+    def said_fall(self, result):
+        """Say by which power of t the remainder fell at the last halving of t."""
+        if np.isfinite(result.fall):
+            return f"When t was last halved it fell like t to the power {result.fall:.1f}."
+        if result.step == STEPS[0]:
+            return "Make t smaller, and see by which power of t it falls."
+        return "So small, rounding decides, and no power is left to see."
 
     def describe(self, result):
         """Say how large the remainder is, and how fast it shrinks."""
@@ -180,8 +208,8 @@ class TaylorView:
         shown = f"{_scientific(relative)} times the slope"
         size = shown if relative > ROUNDING else "lost in rounding"
         return (
-            f"Model: {result.model}. At t = {_power(result.step)} the remainder is {size}; above "
-            f"rounding it shrinks like t to the power {result.test.order:.1f}."
+            f"Model: {result.model}. At t = {_power(result.step)} the remainder is {size}. "
+            f"{self.said_fall(result)}"
         )
 
     def explorer(self):
@@ -194,13 +222,11 @@ class TaylorView:
                     "The loss from -t to t along the line, and its model, dashed.",
                 ),
                 Panel(self.draw_remainders, self.alt_remainders),
-                image_panel(self.draw_residual, self.alt_residual, self.problem.domain, 2.4, 2.5),
+                image_panel(self.draw_residual, self.alt_residual, self.problem.domain, 2.9, 2.5),
             ],
             [
-                Control(
-                    "model", "Model", list(MODELS), initial="gradient, 1 % too long", format=str
-                ),
-                Control("step", "Step t", STEPS, initial=2.0**-9, every=9, format=_power),
+                Control("step", "Step t", STEPS, every=5, format=_power),
+                Control("model", "Model", list(MODELS), format=str, buttons=True),
             ],
             name="taylor",
             describe=self.describe,
@@ -223,8 +249,8 @@ def taylor_explorer(problem, w, direction, theta=1.0):
     Returns
     -------
     Explorer
-        One slider over the derivatives that the model uses, right and wrong ones, and one
-        over the step t, from 1 to 2⁻⁴⁵.
+        One slider over the step t, from 1 to 2⁻⁴⁵, and a row of buttons for the derivatives that
+        the model uses, right and wrong ones.
 
     Raises
     ------

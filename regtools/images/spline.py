@@ -1,9 +1,9 @@
 r"""Cubic B-spline images: from pixels to a function that is C² on all of R^d.
 
-An image is a spline :math:`\mathcal T(x) = \sum_j c_j \prod_k b(u_k - j_k)` in the pixel
+An image is a spline :math:`\mathcal T(x) = \sum_j c_j \prod_k \varphi(u_k - j_k)` in the pixel
 coordinate :math:`u = (x - \omega_\mathrm{lo})/h - \tfrac12`, where cell centres are the
-whole numbers. The basis :math:`b` is the cubic B-spline scaled to :math:`b(0) = 4`,
-:math:`b(\pm1) = 1`. Coefficients outside the array are zero, so the image fades to zero
+whole numbers. The basis :math:`\varphi` is the cubic B-spline scaled to :math:`\varphi(0) = 4`,
+:math:`\varphi(\pm1) = 1`. Coefficients outside the array are zero, so the image fades to zero
 within one and a half pixels around its box and no derivative up to the second jumps anywhere.
 
 **How it is differentiated.** A spline is locally a cubic. `SplineImage` evaluates all
@@ -36,8 +36,9 @@ class SplineImage:
     Along each axis the coefficients solve :math:`(B^T B + \theta P)\,c = B^T T` with
     :math:`B = \mathrm{tridiag}(1, 4, 1)` and :math:`P` the Gram matrix of the second
     derivatives of the basis, so `theta` = 0 interpolates the data and a larger `theta`
-    gives a smoother image. `theta` is counted in pixels⁴: features of wavelength
-    :math:`2\pi\,\theta^{1/4}` pixels are damped to one half.
+    gives a smoother image. `theta` is counted in pixels⁴: waves along an axis of
+    :math:`2\pi\,\theta^{1/4}` pixels are damped to one half. Where pixels are not square, that
+    is another physical length along each axis.
 
     The image works under `grad`, `vjp`, `jvp`, `jacrev`, `jacfwd`, `hessian`, `vmap` of
     `torch.func` and their nestings, and under ordinary autograd, with respect to points, data
@@ -263,7 +264,7 @@ def frequency_response(frequency: ArrayLike, theta: float) -> np.ndarray:
 
     The lattice of an unbounded image is invariant under shifts, so a wave
     :math:`\cos(\nu i)` leaves the spline with another amplitude only:
-    :math:`1 / (1 + \theta\,\hat P(\nu) / \hat b(\nu)^2)`. For small :math:`\nu` this is
+    :math:`1 / (1 + \theta\,\hat P(\nu) / \hat\varphi(\nu)^2)`. For small :math:`\nu` this is
     close to :math:`1 / (1 + \theta \nu^4)`.
 
     Parameters

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from problems import near_identity, two_blobs
 from regtools.explorers.derivatives import (
@@ -36,21 +37,44 @@ def loss(t):
 ORDERS = {
     "gradient": 2,
     "gradient, 1 % too long": 1,
-    "gradient, exact Hessian": 3,
-    "gradient, 2 ∂rᵀ∂r": 2,
-    "gradient, ∂rᵀ∂r": 2,
+    "gradient, Hessian": 3,
+    "gradient, 2JᵀJ": 2,
+    "gradient, JᵀJ": 2,
 }
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_each_model_shows_its_order(view, model):
-    result = view.compute(model=model, step=2.0**-6)
+    result = view.compute(model=model, step=2.0**-10)
     assert result.test.order == pytest.approx(ORDERS[model], abs=0.1)
-    assert f"to the power {ORDERS[model]}.0" in view.describe(result)
+    assert result.fall == pytest.approx(ORDERS[model], abs=0.1)
+    assert f"to the power {result.fall:.1f}." in view.describe(result)
+    assert view.said_fall(result) in view.alt_remainders(result)
     assert "times the slope" in view.describe(result)
     lost = dataclasses.replace(result, remainder=0.0)
-    assert "the remainder is lost in rounding;" in view.describe(lost)
-    assert "2⁻⁶" in view.describe(result) and model in view.describe(result)
+    assert "the remainder is lost in rounding." in view.describe(lost)
+    assert "2⁻¹⁰" in view.describe(result) and model in view.describe(result)
+
+
+def test_no_power_is_told_where_there_is_none(view):
+    """At the first step there is nothing to compare with, at the last ones only rounding."""
+    first, last = (view.compute(model="gradient", step=t) for t in (1.0, STEPS[-1]))
+    assert not np.isfinite(first.fall) and "Make t smaller" in view.describe(first)
+    assert not np.isfinite(last.fall) and "rounding decides" in view.describe(last)
+
+
+def test_remainders_are_drawn_as_far_as_the_step_has_come(view):
+    ax = Figure().add_subplot()
+    view.draw_remainders(view.compute(model="gradient", step=2.0**-6), ax)
+    assert ax.lines[3].get_xdata().tolist() == STEPS[:7].tolist()
+
+
+def test_panels_have_titles_and_the_residual_a_scale(view):
+    result = view.compute(model="gradient", step=1.0)
+    for draw, axes in [(view.draw_line, 1), (view.draw_remainders, 1), (view.draw_residual, 2)]:
+        ax = Figure().add_subplot()
+        draw(result, ax)
+        assert ax.get_title() and len(ax.figure.axes) == axes
 
 
 def test_line_and_remainder_by_direct_calls(view):
@@ -58,7 +82,7 @@ def test_line_and_remainder_by_direct_calls(view):
     t, eps = 2.0**-5, 1e-4
     slope = (loss(eps) - loss(-eps)) / (2 * eps)
     bend = (loss(eps) - 2 * loss(0) + loss(-eps)) / eps**2
-    result = view.compute(model="gradient, exact Hessian", step=t)
+    result = view.compute(model="gradient, Hessian", step=t)
     change = [loss(t * s) - loss(0) for s in POSITIONS]
     np.testing.assert_allclose(result.loss, np.array(change) / (t * abs(slope)), atol=1e-6)
     predicted = t * POSITIONS * slope + (t * POSITIONS) ** 2 / 2 * bend
@@ -79,7 +103,7 @@ def test_wrong_gradient_is_one_percent_too_long(view):
 def test_half_matrix_bends_half_as_much(view):
     none, full, half = (
         view.compute(model=name, step=0.25).predicted
-        for name in ("gradient", "gradient, 2 ∂rᵀ∂r", "gradient, ∂rᵀ∂r")
+        for name in ("gradient", "gradient, 2JᵀJ", "gradient, JᵀJ")
     )
     np.testing.assert_allclose(half - none, (full - none) / 2, atol=1e-12)
     assert abs(full - none).max() > 0.01
@@ -107,8 +131,9 @@ def test_rounding_is_reached(view):
 
 
 def test_the_explorer_offers_every_model_and_step():
-    model, step = taylor_explorer(PROBLEM, W, V, THETA).controls
+    step, model = taylor_explorer(PROBLEM, W, V, THETA).controls
     assert model.values == tuple(MODELS) and step.values == tuple(STEPS)
+    assert model.buttons and (step.start, model.start) == (0, 0)
 
 
 def test_refuses_what_it_cannot_show():

@@ -14,7 +14,6 @@ from regtools.explorers import (
     plot_residual,
     plot_taylor_test,
 )
-from regtools.explorers.image_model import theta_explorer
 from regtools.images import Domain
 from regtools.verify import TaylorTest
 
@@ -60,16 +59,6 @@ def test_response_marks_the_half_gain_wavelength_where_it_is_on_the_axis():
     without = Figure().add_subplot()
     plot_frequency_response(1e-4, without)
     assert len(without.lines) == len(ax.lines) - 1
-
-
-def test_theta_explorer_says_what_the_blur_does():
-    x = DOMAIN.cell_centers()[:, 0].reshape(DOMAIN.m)
-    explorer = theta_explorer(50 * x, DOMAIN)
-    line = lambda: explorer._line.value  # noqa: E731
-    assert "shorter than 11.2 pixels lose more than half" in line()
-    explorer._sliders[0].index = 0
-    assert "θ = 0.001 px⁴ every wave keeps more than half" in line()
-    assert explorer._error.value == ""
 
 
 def test_plain_numbers():

@@ -128,7 +128,7 @@ def difference_matrix(domain):
 
 
 def basis(u):
-    """The cubic B-spline with b(0) = 4, from truncated powers."""
+    """The cubic B-spline with φ(0) = 4, from truncated powers."""
     u = u.abs()
     return (2 - u).clamp(min=0) ** 3 - 4 * (1 - u).clamp(min=0) ** 3
 

@@ -67,7 +67,7 @@ def test_coefficients_agree_with_scipys_banded_solve(domain, theta):
 
 
 def test_penalty_is_the_gram_matrix_of_second_derivatives():
-    """P in the test above is a claim too: integrate b''(u - i) b''(u - j) exactly."""
+    """P in the test above is a claim too: integrate φ''(u - i) φ''(u - j) exactly."""
     element = scipy.interpolate.BSpline.basis_element(np.arange(-2.0, 3.0), extrapolate=False)
     bend = element.derivative(2)
     nodes, weights = np.polynomial.legendre.leggauss(3)
