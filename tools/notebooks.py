@@ -33,9 +33,9 @@ MACHINE_PATH = re.compile(
 
 
 def chapters(names=()):
-    """Return the text halves of the named chapters, of all chapters if none is named."""
+    """Return the text halves of the named chapters and appendices, of all if none is named."""
     if not names:
-        return sorted(FOLDER.glob("[0-9][0-9]_*.md"))
+        return sorted(FOLDER.glob("[0-9A][0-9]_*.md"))
     return [FOLDER / f"{Path(name).stem}.md" for name in names]
 
 
