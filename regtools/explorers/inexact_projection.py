@@ -70,7 +70,7 @@ class InexactView:
 
     def draw_image(self, shown, ax):
         """Draw the exact image."""
-        plot_image(shown.iterate.image, self.problem.domain, ax, "exact image at these maps")
+        plot_image(shown.iterate.image, self.problem.domain, ax, "exact image")
 
     def draw_error(self, shown, ax):
         """Draw the exact image minus the true one."""
