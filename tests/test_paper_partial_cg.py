@@ -1,4 +1,4 @@
-"""Figures 7 to 9 of the paper on its own image, and the table of chapter 7."""
+"""Figures 7 to 9 of the paper on its own image, and the table of chapter 8."""
 
 import itertools
 from functools import cache
@@ -58,7 +58,7 @@ def test_tangent_equations_improve_steadily():
 # --- Figures 8, 9: the optimisation with a part ----------------------------------------
 
 
-# The table of chapter 7: errors after ten steps with 200 iterations from frame 0, stacked rows and
+# The table of chapter 8: errors after ten steps with 200 iterations from frame 0, stacked rows and
 # data rows.
 PARTS = [
     (Unrolled(last=0.0), 27.4, 24.5),

@@ -1,18 +1,27 @@
 """The explorer of chapter 8."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
 from ..superresolution import SuperResolutionProblem
-from ._shared import error_alt, image_panel
+from ._colour_bar import colour_bar
+from ._shared import error_alt
 from .controls import Control
 from .explorer import Explorer, Panel
 from .plotting import plot_image, plot_residual
 
-LIMIT = 80.0  # grey values at which the colours of the error end
+LIMIT = 120.0  # grey values at which the colours of the error end
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One iterate, and the rule it comes from."""
+
+    rule: str
+    iterate: object
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,79 +33,106 @@ class InexactView:
     truth: torch.Tensor
 
     def __post_init__(self):
-        if len(self.iterates) < 2 or not all(self.iterates.values()):
-            raise ValueError(f"iterates must be at least 2 lists; got counts {list(self.iterates)}")
+        if not self.iterates:
+            raise ValueError("iterates must name at least 1 rule; got none")
+        counts = {rule: sorted(found) for rule, found in self.iterates.items()}
+        for rule, found in self.iterates.items():
+            if len(found) < 2 or not all(found.values()):
+                raise ValueError(
+                    f"iterates must be at least 2 lists a rule; got counts {counts[rule]}"
+                )
+            if counts[rule] != self.counts:
+                raise ValueError(f"iterates must have the same counts for each rule; got {counts}")
         self.problem.check_image(self.truth, "truth")
 
-    @cached_property
-    def along(self):
-        """The iterates, sorted by the number of CG iterations."""
-        return dict(sorted(self.iterates.items()))
+    @functools.cached_property
+    def counts(self):
+        """The numbers of CG iterations, from few to many."""
+        return sorted(next(iter(self.iterates.values())))
 
-    @property
+    @functools.cached_property
     def last(self):
         """Steps of the longest run."""
-        return max(len(found) for found in self.along.values()) - 1
+        runs = [found for by_count in self.iterates.values() for found in by_count.values()]
+        return max(len(found) for found in runs) - 1
 
-    def compute(self, count, step):
-        """Return the `Iterate`, the last one if the run has ended before."""
-        found = self.along[count]
-        return found[min(step, len(found) - 1)]
+    @functools.cached_property
+    def limits(self):
+        """Lowest and highest error of all, with a margin."""
+        runs = [found for by_count in self.iterates.values() for found in by_count.values()]
+        errors = [100 * one.error for found in runs for one in found]
+        return 0.9 * min(errors), 1.1 * max(errors)
 
-    def draw_image(self, one, ax):
+    def compute(self, count, step, rule):
+        """Return the `Shown` iterate, the last one if the run has ended before."""
+        found = self.iterates[rule][count]
+        return Shown(rule, found[min(step, len(found) - 1)])
+
+    def draw_image(self, shown, ax):
         """Draw the exact image."""
-        plot_image(one.image, self.problem.domain, ax)
+        plot_image(shown.iterate.image, self.problem.domain, ax, "exact image")
 
-    def draw_error(self, one, ax):
+    def draw_error(self, shown, ax):
         """Draw the exact image minus the true one."""
-        plot_residual(one.image - self.truth, self.problem.domain, ax, largest=LIMIT)
+        gap, domain = shown.iterate.image - self.truth, self.problem.domain
+        colour_bar(plot_residual(gap, domain, ax, "its error", largest=LIMIT), ax)
 
-    def draw_curves(self, one, ax):
-        """Draw the errors of all runs over the steps, and mark this iterate."""
-        for count, found in self.along.items():
-            errors = [100 * other.error for other in found]
-            shown = count == one.count
-            style = {"color": "C0", "lw": 1.8, "zorder": 3} if shown else {"color": "0.75", "lw": 1}
+    def draw_curves(self, shown, ax):
+        """Draw the errors of this rule's runs over the steps, and mark this iterate."""
+        one, low, high = shown.iterate, *self.limits
+        for count in self.counts:
+            errors = [100 * other.error for other in self.iterates[shown.rule][count]]
+            style = {"color": "0.75", "lw": 1, "label": "other counts"}
+            if count == one.count:
+                style = {"color": "C0", "lw": 1.8, "zorder": 3, "label": f"{count} a projection"}
             ax.plot(range(len(errors)), errors, **style)
         ax.plot(one.step, 100 * one.error, "o", color="C0", ms=6, zorder=4, clip_on=False)
-        errors = [other.error for found in self.along.values() for other in found]
-        low, high = 0.9 * (100 * min(errors)), 1.1 * (100 * max(errors))
         ticks = [tick for tick in (5, 10, 15, 20, 30, 50, 100) if low <= tick <= high]
         ax.set(yscale="log", ylim=(low, high), xlim=(0, max(self.last, 1)))
         ax.set_yticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
-        ax.set(xlabel="Gauss–Newton step", ylabel="error [%]")
+        ax.set(xlabel="Gauss–Newton step", ylabel="error [%]", title=f"error, rule {shown.rule}")
+        handles, labels = ax.get_legend_handles_labels()
+        by_label = dict(sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0]))
+        ax.legend(by_label.values(), by_label.keys(), loc="upper right", fontsize=7)
 
-    def alt_image(self, one):
+    def alt_image(self, shown):
         """Return the text alternative of the image."""
-        return f"The exact image after {one.step} steps."
+        return f"The exact image after {shown.iterate.step} steps, rule {shown.rule}."
 
-    def describe(self, one):
+    def describe(self, shown):
         """Say the errors of the exact and of the inexact image."""
-        plural = "s" if one.count > 1 else ""
+        one, plural = shown.iterate, "s" if shown.iterate.count > 1 else ""
         return (
             f"After {one.step} Gauss–Newton steps with {one.count} CG iteration{plural} a "
-            f"projection, the exact image for these maps has an error of {100 * one.error:.0f} % "
-            f"(the inexact one {100 * one.inexact_error:.0f} %)."
+            f"projection and the rule {shown.rule}, the exact image for these maps has an error "
+            f"of {100 * one.error:.0f} % (the inexact one {100 * one.inexact_error:.0f} %)."
         )
 
     def explorer(self):
-        """Return the sliders and panels."""
-        domain, steps = self.problem.domain, list(range(self.last + 1))
+        """Return the controls and panels."""
+        left, right, bottom, top = self.problem.domain.omega
+        width = 2.2 * (right - left) / (top - bottom)
         curves = (
             "Error of the exact image over the Gauss–Newton steps, one curve for each number "
             "of CG iterations, with this one in blue."
         )
+        steps, rules = list(range(self.last + 1)), list(self.iterates)
+        buttons, compute = [], functools.partial(self.compute, rule=rules[0])
+        if len(rules) > 1:
+            compute = self.compute
+            buttons = [Control("rule", "Derivative", rules, format="{}", buttons=True)]
         return Explorer(
-            self.compute,
+            compute,
             [
-                image_panel(self.draw_image, self.alt_image, domain, 2.3, 2.4),
-                image_panel(self.draw_error, error_alt("That image"), domain, 2.3, 2.4),
+                Panel(self.draw_image, self.alt_image, (width, 2.3), lossless=False),
+                Panel(self.draw_error, error_alt("That image"), (width + 0.4, 2.3), lossless=False),
                 Panel(self.draw_curves, curves, size=(2.9, 2.4)),
             ],
             [
-                Control("count", "CG iterations", list(self.along), initial=25, format="{}"),
-                Control("step", "Gauss–Newton step", steps, initial=self.last, every=5),
+                Control("count", "CG iterations", self.counts, format="{}"),
+                Control("step", "Gauss–Newton step", steps, every=5),
+                *buttons,
             ],
             name="inexact",
             describe=self.describe,
@@ -112,18 +148,21 @@ def inexact_explorer(problem, iterates, truth):
     problem : SuperResolutionProblem
         In two dimensions.
     iterates : dict
-        Lists from `exact_iterates` by number of CG iterations; at least two.
+        For each rule, by its name, a dict of lists from `exact_iterates` by number of CG
+        iterations; at least two, the same numbers for each rule.
     truth : torch.Tensor
         The image that the frames come from, shape `domain.m`.
 
     Returns
     -------
     Explorer
-        Sliders over the CG iterations and over the Gauss–Newton steps.
+        Sliders over the CG iterations and over the Gauss–Newton steps, and a row of buttons if
+        there are several rules.
 
     Raises
     ------
     ValueError, TypeError
-        If `iterates` are fewer than two lists or hold an empty one, or `truth` does not fit.
+        If there is no rule, if a rule has fewer than two lists, an empty one or other counts than
+        the first, or if `truth` does not fit.
     """
     return InexactView(problem, iterates, truth).explorer()

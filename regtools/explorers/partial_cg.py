@@ -1,4 +1,4 @@
-"""The explorer of chapter 7."""
+"""The explorer of chapter 7: part of CG, and how wrong its derivative is."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,13 +7,13 @@ import numpy as np
 import torch
 
 from ..verify import relative_error
-from ._shared import image_panel
+from ._colour_bar import colour_bar
 from .controls import Control
 from .explorer import Explorer, Panel
 from .partial_columns import COUNTS, DOUBLE, FRACTIONS, PARAMETER, Columns, differentiated
 from .plotting import RULE_STYLES, plot_residual
 
-HIGHEST = 1e20  # error that is drawn; an arrow marks what is larger
+HIGHEST = 1e20  # error over that of none that is drawn; an arrow marks what is larger
 
 
 @dataclass(frozen=True)
@@ -73,39 +73,43 @@ class FractionView:
         return Fraction(n_iter, count, bits, fraction, unrolled[at], implicit[at], *errors)
 
     def draw_errors(self, result, ax):
-        """Draw the errors over the fraction, and mark this one."""
-        percents = 100 * np.array(FRACTIONS)
+        """Draw the errors over the fraction, relative to no derivative, and mark this one."""
+        percents, none = 100 * np.array(FRACTIONS), result.errors_unrolled[0]
         for errors, rule, label in [
             (result.errors_unrolled, "unrolled", "last iterations"),
             (result.errors_implicit, "implicit", "own CG"),
         ]:
             style = RULE_STYLES[rule] | {"label": label}
-            ax.semilogy(percents, errors, marker=".", **style)
-            at = errors[FRACTIONS.index(result.fraction)]
+            ax.semilogy(percents, errors / none, marker=".", **style)
+            at = errors[FRACTIONS.index(result.fraction)] / none
             place, marker = (min(at, HIGHEST), "o" if at <= HIGHEST else "^")
             options = {"color": style["color"], "ms": 7, "clip_on": False}
             ax.semilogy(100 * result.fraction, place, marker, **options)
-        ax.axhline(result.errors_unrolled[0], color="0.6", lw=0.8, ls=":", zorder=0)
-        ax.set(xlim=(0, 100), ylim=(1e-3, HIGHEST), yticks=[1, 1e4, 1e8, 1e12, 1e16])
+        ax.axhline(1, color="0.6", lw=0.8, ls=":", zorder=0)
+        ax.text(100, 1.6, "no derivative", color="0.4", ha="right", va="bottom", fontsize=7)
+        ax.set(xlim=(0, 100), ylim=(1e-4, HIGHEST), yticks=[1e-4, 1, 1e4, 1e8, 1e12, 1e16])
         ax.minorticks_off()
-        ax.set(xlabel="part differentiated [%]", ylabel="error of the column")
-        ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        ax.set(xlabel="part differentiated [%]", title="error / error of none")
+        ax.legend(loc="upper right", fontsize=7)
 
     def draw_true(self, result, ax):
         """Draw the true column."""
-        self._draw(self.columns.true, ax, "true")
+        self._draw(self.columns.true, ax, "true derivative")
 
     def draw_last(self, result, ax):
         """Draw the column from the last iterations."""
-        self._draw(result.unrolled, ax, "last iterations")
+        self._draw(result.unrolled, ax, f"last {result.count} iterations")
 
     def draw_own(self, result, ax):
         """Draw the column from the tangent equations' own CG."""
-        self._draw(result.implicit, ax, "own CG")
+        self._draw(result.implicit, ax, f"own CG, {result.count} iterations")
 
     def _draw(self, column, ax, title):
-        largest = float(self.columns.true.abs().max())
-        plot_residual(column, self.columns.problem.domain, ax, title, largest=largest)
+        """Scaled as the true column; where it is much larger, by itself."""
+        largest, own = (float(each.abs().max()) for each in (self.columns.true, column))
+        largest = largest if own < 2 * largest else own
+        picture = plot_residual(column, self.columns.problem.domain, ax, title, largest=largest)
+        colour_bar(picture, ax)
 
     def _distance(self, column):
         return relative_error(column, self.columns.true)
@@ -113,8 +117,9 @@ class FractionView:
     def alt_errors(self, result):
         """Return the text alternative of the errors."""
         return (
-            "Relative error of a column of the Jacobian over the part that is differentiated, for "
-            "the last iterations and for the tangent equations' own CG, in logarithmic scale; "
+            "Error of a column of the Jacobian, relative to no derivative, over the part that is "
+            "differentiated, for the last iterations and for the tangent equations' own CG, in "
+            "logarithmic scale; "
             f"marked: the last {result.count} of {result.n_iter} iterations."
         )
 
@@ -128,42 +133,42 @@ class FractionView:
 
     def describe(self, result):
         """Say how wrong the last iterations are beside no derivative and beside their own CG."""
+        none, bits = result.errors_unrolled[0], f"in {result.bits} bits"
         if not result.count:
-            return f"Nothing is differentiated: relative error {result.error:.1f}."
-        ratio = result.error / result.errors_unrolled[0]
+            return (
+                f"None of the {result.n_iter} iterations is differentiated {bits}: "
+                "the error is that of no derivative."
+            )
+        ratio = result.error / none
         if result.fraction == 1 and ratio < 1 / 4:
             words = "less than a quarter of the error without a derivative"
         elif result.bits == DOUBLE or ratio > 100:
             words = _beside_none(ratio)
         else:
             words = f"{_short(ratio)} times the error without a derivative"
-        digits = "" if result.bits == DOUBLE else f" in {result.bits} bits"
         return (
-            f"The last {result.count} of {result.n_iter} iterations{digits}: {words}. As many of "
-            f"the tangent equations' own CG: relative error {_short(result.error_implicit)}."
+            f"The last {result.count} of {result.n_iter} iterations {bits}: {words}. As many of "
+            f"the tangent equations' own CG: {_short(result.error_implicit / none)} times that "
+            "error."
         )
 
     def explorer(self):
-        """Return the sliders and panels."""
-
-        def image(draw, alt):
-            return image_panel(draw, alt, self.columns.problem.domain, 1.75, 2.0)
-
-        options: dict[str, Any] = {"unit": "of the iterations"}
-        options |= {"initial": 0.7, "format": "{:.0%}"}
+        """Return the controls and panels."""
+        options: dict[str, Any] = {"unit": "of the iterations", "format": "{:.0%}"}
         bits = sorted({DOUBLE, *self.columns.stored})
-        precision: dict[str, Any] = {"unit": "bits", "initial": DOUBLE, "format": "{:d}"}
+        precision: dict[str, Any] = {"unit": "bits", "format": "{:d}", "buttons": True}
+        size = (2.1, 2.0)
         return Explorer(
             self.compute,
             [
                 Panel(self.draw_errors, self.alt_errors, size=(2.8, 2.2)),
-                image(self.draw_true, _alt("true", "what is wanted")),
-                image(self.draw_last, self.alt_last),
-                image(self.draw_own, self.alt_own),
+                Panel(self.draw_true, _alt("true", "what is wanted"), size, lossless=False),
+                Panel(self.draw_last, self.alt_last, size, lossless=False),
+                Panel(self.draw_own, self.alt_own, size, lossless=False),
             ],
             [
                 Control("fraction", "Part differentiated", FRACTIONS, **options),
-                Control("n_iter", "CG iterations", COUNTS, initial=200, every=3, format="{:d}"),
+                Control("n_iter", "CG iterations", COUNTS, every=2, format="{:d}"),
                 *([Control("bits", "Precision", bits, **precision)] if self.columns.stored else []),
             ],
             name="fraction",
@@ -190,8 +195,8 @@ def fraction_explorer(problem, w, parameter=PARAMETER, columns=None):
     Returns
     -------
     Explorer
-        Two sliders, over `FRACTIONS` and `COUNTS`, and one over the precisions if there are
-        several. A count is computed once, when first shown.
+        Two sliders, over `FRACTIONS` and `COUNTS`, and a row of buttons if there are several
+        precisions. A count is computed once, when first shown.
 
     Raises
     ------

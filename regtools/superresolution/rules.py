@@ -8,7 +8,7 @@ w twice:
    A^T A\,\partial_w f = -(\partial_w A)^T r - A^T D .
 
 The rules differ in what they do about the second term. To add one, subclass `Rule` in a file of
-your own and hand an instance to `varpro`. Chapters 6 and 7 compare those that are here.
+your own and hand an instance to `varpro`. Chapters 6 and 8 compare those that are here.
 """
 
 from __future__ import annotations
@@ -197,7 +197,7 @@ class Kaufman(_OwnCG):
 
     References
     ----------
-    Kaufman (1975); Golub and Pereyra (2003). Chapter 6.
+    Kaufman (1975); Golub and Pereyra (2003). Chapters 6 and 8.
     """
 
     label = "Kaufman"
@@ -222,7 +222,7 @@ class Implicit(_OwnCG):
 
     References
     ----------
-    Golub and Pereyra (1973); O'Leary and Rust (2013). Chapters 6 and 7.
+    Golub and Pereyra (1973); O'Leary and Rust (2013). Chapters 6 to 8.
     """
 
     label = "implicit"
@@ -253,7 +253,7 @@ class Unrolled(Rule):
 
     References
     ----------
-    Paper, section 4.3.1. Chapter 7.
+    Paper, section 4.3.1. Chapters 7 and 8.
     """
 
     warm_start = False

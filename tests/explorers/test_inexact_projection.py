@@ -31,7 +31,12 @@ def runs(problem):
 
 @pytest.fixture(scope="module")
 def iterates(problem, runs, truth):
-    return {k: exact_iterates(problem, run, truth, k) for k, run in runs.items()}
+    """By rule and count."""
+    none = {k: varpro(problem, START, "none", n_iter_cg=k, max_iter=3) for k in COUNTS}
+    return {
+        rule: {k: exact_iterates(problem, run, truth, k) for k, run in found.items()}
+        for rule, found in [("none", none), ("unrolled", runs)]
+    }
 
 
 @pytest.fixture(scope="module")
@@ -77,37 +82,68 @@ def test_the_inexact_error_is_that_of_the_krylov_space(problem, runs, truth):
 
 
 def test_it_shows_the_iterate_of_the_sliders(iterates, view):
-    for count in COUNTS:
-        for step, one in enumerate(iterates[count]):
-            assert view.compute(count=count, step=step) is one
-            assert (one.count, one.step) == (count, step)
+    for rule, found in iterates.items():
+        for count in COUNTS:
+            for step, one in enumerate(found[count]):
+                shown = view.compute(count=count, step=step, rule=rule)
+                assert shown.iterate is one and shown.rule == rule
+                assert (one.count, one.step) == (count, step)
 
 
 def test_a_run_that_has_ended_keeps_its_last_iterate(problem, iterates, truth):
-    short = {4: iterates[4], 40: iterates[40][:2]}
-    view = InexactView(problem, short, truth)
-    assert view.compute(count=40, step=3).step == 1
-    assert view.compute(count=4, step=3).step == 3
+    found = iterates["unrolled"]
+    view = InexactView(problem, {"unrolled": {4: found[4], 40: found[40][:2]}}, truth)
+    assert view.compute(count=40, step=3, rule="unrolled").iterate.step == 1
+    assert view.compute(count=4, step=3, rule="unrolled").iterate.step == 3
 
 
-def test_it_says_both_errors(view):
-    one = view.compute(count=1, step=2)
-    line = view.describe(one)
+def test_it_says_the_rule_and_both_errors(view):
+    shown = view.compute(count=1, step=2, rule="unrolled")
+    line, one = view.describe(shown), shown.iterate
     assert line.startswith("After 2 Gauss–Newton steps with 1 CG iteration a projection")
+    assert "the rule unrolled" in line
     assert f"error of {100 * one.error:.0f} %" in line
     assert f"one {100 * one.inexact_error:.0f} %" in line
-    assert "4 CG iterations a projection" in view.describe(view.compute(count=4, step=0))
+    other = view.describe(view.compute(count=4, step=0, rule="none"))
+    assert "4 CG iterations a projection and the rule none" in other
 
 
-def test_the_explorer_offers_every_count_and_step(problem, iterates, truth):
-    count, step = inexact_explorer(problem, iterates, truth).controls
+def test_curves_are_those_of_the_rule(iterates, view):
+    from matplotlib.figure import Figure
+
+    for rule, found in iterates.items():
+        ax = Figure().add_subplot()
+        view.draw_curves(view.compute(count=4, step=1, rule=rule), ax)
+        for line, count in zip(ax.lines, COUNTS, strict=False):
+            errors = [100 * one.error for one in found[count]]
+            np.testing.assert_allclose(line.get_ydata(), errors)
+        labels = [text.get_text() for text in ax.get_legend().get_texts()]
+        assert labels == ["4 a projection", "other counts"]
+        assert rule in ax.get_title()
+
+
+def test_the_explorer_offers_every_count_step_and_rule(problem, iterates, truth):
+    controls = inexact_explorer(problem, iterates, truth).controls
+    count, step, rule = controls
     assert count.values == COUNTS and step.values == (0, 1, 2, 3)
+    assert rule.values == ("none", "unrolled") and rule.buttons
+    assert all(control.start == 0 for control in controls)
+
+
+def test_one_rule_needs_no_buttons(problem, iterates, truth):
+    alone = inexact_explorer(problem, {"none": iterates["none"]}, truth)
+    assert [control.name for control in alone.controls] == ["count", "step"]
 
 
 def test_bad_arguments_are_refused(problem, iterates, truth):
-    with pytest.raises(ValueError, match=r"iterates must be at least 2 lists; got counts \[1\]"):
-        inexact_explorer(problem, {1: iterates[1]}, truth)
-    with pytest.raises(ValueError, match="iterates must be at least 2 lists"):
-        inexact_explorer(problem, {1: iterates[1], 4: []}, truth)
+    found = iterates["none"]
+    with pytest.raises(ValueError, match="iterates must name at least 1 rule; got none"):
+        inexact_explorer(problem, {}, truth)
+    with pytest.raises(ValueError, match=r"at least 2 lists a rule; got counts \[1\]"):
+        inexact_explorer(problem, {"none": {1: found[1]}}, truth)
+    with pytest.raises(ValueError, match="iterates must be at least 2 lists a rule"):
+        inexact_explorer(problem, {"none": {1: found[1], 4: []}}, truth)
+    with pytest.raises(ValueError, match="must have the same counts for each rule"):
+        inexact_explorer(problem, iterates | {"none": {1: found[1], 4: found[4]}}, truth)
     with pytest.raises(ValueError, match=r"truth must have shape \(8, 12\); got \(12, 8\)"):
         inexact_explorer(problem, iterates, truth.T)

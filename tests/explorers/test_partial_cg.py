@@ -66,6 +66,35 @@ def matplotlib_axes():
     return Figure().add_subplot()
 
 
+def test_a_wrong_column_has_a_scale_of_its_own(view):
+    """No panel is saturated: the colours end at the largest entry, and the bar says where."""
+    result = view.compute(fraction=0.5, n_iter=50)
+    true = view.columns.true
+    for factor in (1, 50):
+        ax = matplotlib_axes()
+        view.draw_last(type(result)(**{**vars(result), "unrolled": factor * true}), ax)
+        largest = factor * float(true.abs().max())
+        assert ax.images[0].get_clim() == pytest.approx((-largest, largest))
+        bar = ax.figure.axes[1]
+        assert list(bar.get_yticks()) == pytest.approx([-largest, 0, largest])
+
+
+def test_errors_are_drawn_relative_to_no_derivative(view):
+    result, ax = view.compute(fraction=0.7, n_iter=50), matplotlib_axes()
+    view.draw_errors(result, ax)
+    last, mark = ax.lines[:2]
+    np.testing.assert_allclose(last.get_ydata()[0], 1)
+    np.testing.assert_allclose(last.get_ydata(), result.errors_unrolled / result.errors_unrolled[0])
+    assert mark.get_ydata()[0] == pytest.approx(result.error / result.errors_unrolled[0])
+
+
+def test_it_opens_at_the_left_and_precisions_are_buttons(problem, columns):
+    fraction, n_iter, bits = fraction_explorer(problem, MAPS, columns=columns).controls
+    assert fraction.start == n_iter.start == bits.start == 0
+    assert bits.buttons and bits.values == (53, 106, 400)
+    assert len(fraction_explorer(problem, MAPS).controls) == 2
+
+
 @pytest.mark.parametrize("fraction", [0.0, 0.7, 1.0])
 def test_errors_are_those_of_a_column_of_the_jacobian(problem, view, dense, fraction):
     result = view.compute(fraction=fraction, n_iter=50)
@@ -89,7 +118,9 @@ def test_without_derivative_both_rules_are_one(view):
     assert not result.unrolled.any() and not result.implicit.any()
     assert result.error == result.error_implicit > 0
     text = view.describe(result)
-    assert text == f"Nothing is differentiated: relative error {result.error:.1f}."
+    assert text.startswith(f"None of the {COUNTS[0]} iterations is differentiated in 53 bits: ")
+    more = type(result)(**{**vars(result), "bits": 106})
+    assert "in 106 bits" in view.describe(more)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +138,13 @@ def test_it_says_which_side_of_no_derivative(view, fraction, factor, words):
     errors = whole.errors_unrolled.copy()
     errors[FRACTIONS.index(fraction)] = factor * errors[0]
     text = view.describe(type(whole)(**{**vars(whole), "errors_unrolled": errors}))
-    assert text.startswith(f"The last {whole.count} of 50 iterations: {words}. ")
-    shown = text.partition("own CG: relative error ")[2].rstrip(".")
-    if whole.error_implicit < 0.005:
+    assert text.startswith(f"The last {whole.count} of 50 iterations in 53 bits: {words}. ")
+    shown = text.partition("own CG: ")[2].partition(" times that error")[0]
+    ratio = whole.error_implicit / errors[0]
+    if ratio < 0.005:
         assert shown == "below 0.005"
     else:
-        assert float(shown) == pytest.approx(float(f"{whole.error_implicit:.0e}"))
+        assert float(shown) == pytest.approx(float(f"{ratio:.0e}"))
 
 
 def test_the_texts_of_a_column_give_classes(problem, view):
@@ -154,7 +186,7 @@ def test_other_precisions_are_shown_as_given(problem, view, columns, dense):
     ratio = more.error / here.errors_unrolled[0]
     expected = f"{ratio:.1g} times the error without a derivative"
     assert f"70 of 100 iterations in 106 bits: {expected}" in several.describe(more)
-    assert "iterations: " in several.describe(here)
+    assert "iterations in 53 bits: " in several.describe(here)
 
 
 def test_columns_of_another_shape_are_refused(problem, columns):
