@@ -176,8 +176,10 @@ def figure_7(name):
         projection = Projection(data.problem, rule, n_iter=200)
         moves = projection.image_derivative(operator, projection.project(operator))
         error = regtools.relative_error(moves, truth)
-        if key in ("last_50", "last_70", "last_90", "last_95"):
-            found[key] = below(error, 2, 10)
+        if key in ("last_50", "last_70", "last_90"):  # 90 %: 0.04 to 4, with the processor
+            found[key] = below(error, 10)
+        elif key == "last_95":
+            found[key] = below(error, 2)
         elif key in ("last_100", "first_90"):
             found[key] = below(error, 0.1)
         else:
