@@ -224,8 +224,8 @@ def hessian_explorer(problems, thetas, w0):
     Explorer
         A slider over theta, the scale from which a step is predicted, and a button for each pair.
 
-    See Also
-    --------
+    References
+    ----------
     Chapter 4.
     """
     return HessianView(problems, thetas, w0).explorer()
