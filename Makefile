@@ -31,7 +31,7 @@ test: lint ## run every check: lint, unit tests, notebooks, book, browser
 	@echo "make test: every step passed; a step that was skipped says so above."
 
 unit: $(INSTALLED)
-	$(RUN) pytest -n $(WORKERS) -m "not browser"
+	$(RUN) pytest -n $(WORKERS) -m "not browser" $(UNIT)
 
 nbval: $(INSTALLED)
 	$(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \

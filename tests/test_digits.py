@@ -1,6 +1,7 @@
 """The tools that look for digits which rounding decides, and run the tests as other processors."""
 
 import os
+from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_output
@@ -41,6 +42,11 @@ def test_only_what_the_processor_has_is_offered(monkeypatch):
 )
 def test_the_last_line_is_counted(last, expected):
     assert portable.counts(f"7 passed, we said in 1.0s\n{last}\n" if last else "") == expected
+
+
+def test_what_is_left_out_for_holding_no_numbers_exists():
+    here = Path(__file__).parent
+    assert [name for name in portable.NO_NUMBERS if not (here / name).exists()] == []
 
 
 PAGE = (
