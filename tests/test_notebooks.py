@@ -4,6 +4,7 @@ That the outputs are fresh is nbval's part (`make test`).
 """
 
 import copy
+import re
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -37,6 +38,22 @@ def test_committed_outputs(text_half):
 def test_every_notebook_has_a_text_half():
     folder = chapters()[0].parent
     assert {path.stem for path in folder.glob("*.ipynb")} == {path.stem for path in chapters()}
+
+
+GRADES = ["Predict, then run", "Fill in a line", "Change one thing", "Derive", "Open"]
+TAUGHT = [path for path in chapters() if path.stem[0] == "0" and path.stem[1] != "0"]
+
+
+@pytest.mark.parametrize("text_half", TAUGHT, ids=lambda path: path.stem)
+def test_chapters_have_five_graded_exercises(text_half):
+    """Each with a solution, some judged; and the first line says how long all takes."""
+    text = text_half.read_text("utf-8")
+    exercises = re.findall(r"```{exercise}\n:label: (\S+)\n\n\*([^*]+?)\.?\*", text)
+    assert [grade for _, grade in exercises] == GRADES
+    assert re.findall(r"{solution-start} (\S+)", text) == [label for label, _ in exercises]
+    assert re.search(r"\ncheck_answer\(", text)
+    times = r"^\*Reading \d+ minutes.* · exercises \d+ minutes · the code runs in .* · needs .*\*$"
+    assert re.search(times, text, re.M)
 
 
 # The checks above must be able to fail.
