@@ -94,6 +94,7 @@ def _csr(starts, columns, values, shape):
     starts = torch.cat([(starts[:-1] + offsets).flatten(), starts[-1:] * copies])
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
+        warnings.filterwarnings("ignore", "Sparse invariant checks are implicitly disabled")  # 2.11
         return torch.sparse_csr_tensor(
             starts.int(),
             columns.repeat(copies).int(),
