@@ -187,9 +187,10 @@ class CompactModel:
 class OneSolve(Task):
     r"""Kaufman's steps, each from one solve of the size of the image.
 
-    The step minimises ‖D δw + A δf + r‖² + γ ‖δw‖². For a given δf the best δw costs one small
-    solve for each frame, as D couples no two frames. What remains is a system for δf alone,
-    :math:`A^T Q A\,\delta f = -A^T Q r` with :math:`Q = I - D (D^T D + \gamma I)^{-1} D^T`.
+    The step minimises ‖D Δw + A Δf + r‖² + γ ‖Δw‖². For a given Δf the best Δw costs one small
+    solve for each frame, as D couples no two frames. What remains is a system for Δf alone,
+    :math:`A^T P_\gamma A\,\Delta f = -A^T P_\gamma r` with
+    :math:`P_\gamma = I - D (D^T D + \gamma I)^{-1} D^T` (appendix A1).
     """
 
     def __init__(self, *arguments):
