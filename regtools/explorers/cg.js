@@ -390,17 +390,18 @@ function drawRun({ count }, axes, { path }, s, k) {
   return chart;
 }
 
-function drawStarts({ count }, axes, { errors }, bits, s, plain) {
+/* The errors at the starts where the reader has been. */
+function drawStarts(axes, { errors }, bits, s, plain, visited) {
   const [xLabel, yLabel] = ["differentiation begins at s", "error / error of none"];
   const chart = new Chart({ x: axes.k, y: axes.error, xLabel, yLabel });
-  const points = (all) => all.map((error, j) => [j, error]);
-  chart.line([[-1, 1], [count + 1, 1]], "text dotted", "no derivative");
+  const points = (all) => all.map((error, j) => [j, error]).filter(([j]) => visited.has(j));
+  chart.line([[-1, 1], [errors.length, 1]], "text dotted", "no derivative");
   if (plain) chart.line(points(plain.errors), "muted dashed", "53 bits");
   chart.line(points(errors), "second", `${bits} bits`);
   chart.marks(points(errors), "dot", "second");
   chart.marks([[s, errors[s]]], "ring", "text", `s = ${s}`);
-  chart.alt = `Error of the derivative, relative to none, where differentiation begins at 0 to ${count}: `
-    + `${errors.map(short).join(", ")}.`;
+  chart.alt = "Error of the derivative, relative to none, by where differentiation begins: "
+    + `${points(errors).map(([j, error]) => `${j}: ${short(error)}`).join(", ")}.`;
   return chart;
 }
 
@@ -413,9 +414,10 @@ export function mount(root, data) {
     if (!found.has(key)) found.set(key, experiment(problem, bits));
     return found.get(key);
   };
-  let problem = data.problems[0];
+  let problem = data.problems[0], visited = new Set();
   const show = () => {
     const [s, k, bits, size] = [begin.value, iteration.value, precision.value, problem.right.length];
+    visited.add(s);
     const result = solve(bits), plain = bits === 53 ? null : solve(53), view = result.look(s, k), axes = AXES[size];
     said.textContent = describe(problem, bits, s, k, result, view, plain);
     const steps = k > s ? k - s : k, after = `Polynomial, ${steps} iteration${steps === 1 ? "" : "s"} in`;
@@ -423,7 +425,7 @@ export function mount(root, data) {
       [after, drawPolynomial(problem, axes, view)],
       size === 2 ? ["Iterates on the level lines", drawWalk(problem, axes, result, s, k)]
         : ["Errors as CG runs", drawRun(problem, axes, result, s, k)],
-      ["Error of the derivative", drawStarts(problem, axes, result, bits, s, plain)],
+      ["Error of the derivative", drawStarts(axes, result, bits, s, plain, visited)],
     ].map(([title, chart]) => {
       chart.svg.setAttribute("aria-label", chart.alt);
       return make("figure", {}, make("figcaption", {}, title), chart.svg, chart.legend);
@@ -433,6 +435,7 @@ export function mount(root, data) {
     label: "Unknowns", options: data.problems.map(({ right }, i) => [i, right.length]), value: 0,
     change(i) {
       problem = data.problems[i];
+      visited = new Set();
       for (const control of [iteration, begin]) {
         control.input.max = problem.count;
         control.set(0);

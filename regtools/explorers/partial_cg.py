@@ -13,7 +13,7 @@ from .explorer import Explorer, Panel
 from .partial_columns import COUNTS, DOUBLE, FRACTIONS, PARAMETER, Columns, differentiated
 from .plotting import RULE_STYLES, plot_residual
 
-HIGHEST = 1e20  # error over that of none that is drawn; an arrow marks what is larger
+HIGHEST = 1e4  # error over that of none that is drawn; an arrow marks what is larger
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class FractionView:
             ax.semilogy(100 * result.fraction, place, marker, **options)
         ax.axhline(1, color="0.6", lw=0.8, ls=":", zorder=0)
         ax.text(100, 1.6, "no derivative", color="0.4", ha="right", va="bottom", fontsize=7)
-        ax.set(xlim=(0, 100), ylim=(1e-4, HIGHEST), yticks=[1e-4, 1, 1e4, 1e8, 1e12, 1e16])
+        ax.set(xlim=(0, 100), ylim=(1e-3, HIGHEST), yticks=[1e-2, 1, 1e2, 1e4])
         ax.minorticks_off()
         ax.set(xlabel="part differentiated [%]", title="error / error of none")
         ax.legend(loc="upper right", fontsize=7)
