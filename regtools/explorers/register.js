@@ -303,9 +303,10 @@ export function mount(root, data) {
     const seen = gone ? " The template has left the reference." : "";
     const better = share > 1.01 * lowest.share ? `another run came down to ${percent(lowest.share)}`
       : done.size > 1 ? "the lowest so far" : "does the other button come lower?";
+    const unmarked = from === null && !again ? " It did not begin with a turn alone: the chart of starts leaves it out." : "";
     const where = kind === "path" ? `${thetas().length} scales` : strength(before);
     const begun = again ? ", from where the last run ended" : "";
-    line.textContent = `${RUNS[kind]}${begun}: ${count} ${count === 1 ? "step" : "steps"} at ${where}. The loss is ${percent(share)}: ${better}${better.endsWith("?") ? "" : "."}${seen}${ended}`;
+    line.textContent = `${RUNS[kind]}${begun}: ${count} ${count === 1 ? "step" : "steps"} at ${where}. The loss is ${percent(share)}: ${better}${better.endsWith("?") ? "" : "."}${seen}${ended}${unmarked}`;
   }
 
   async function sweep() {
