@@ -227,6 +227,7 @@ def test_a_run_shows_its_steps_and_a_hand_stops_it(chromium, address):
         length = page.evaluate("document.querySelector('.rt-line.rt-path').points.length")
         page.wait_for_timeout(300)
         assert page.evaluate("document.querySelector('.rt-line.rt-path').points.length") == length
+        assert "0.001 px" in readout(page, "Blur θ")
 
 
 def test_the_map_of_starts(opened):
@@ -316,6 +317,9 @@ def test_two_pictures_of_ones_own(opened, tmp_path):
     expect(line).to_have_text(re.compile("^Read. The pictures go on outside"))
     template.set_input_files(tmp_path / "text.png")
     expect(line).to_have_text(re.compile("could not be read"))
+    Image.new("L", (40, 30), 90).save(tmp_path / "plain.png")
+    template.set_input_files(tmp_path / "plain.png")
+    expect(line).to_have_text(re.compile("^The template has the same grey everywhere"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -233,7 +233,7 @@ export function describe({ count, eigenvalues }, bits, s, k, { runs, errors, pat
   if (plain && rest && count > 2) lines.push(`In 53 bits it is ${short(plain.errors[s])} times.`);
   const left = path(s, s).at(-1).error;
   if (s && rest && left < 2 ** (-bits / 2)) {
-    lines.push(`But by then CG has arrived, with an error of ${short(left)}: that differentiates rounding.`);
+    lines.push(`But at the restart CG had arrived, with an error of ${short(left)}: this differentiates rounding.`);
   }
   if (!k) return [...lines, "Before the first iteration the polynomial is 1."].join(" ");
   const large = view.values.reduce((best, x, i, all) => (Math.abs(x) > Math.abs(all[best]) ? i : best), 0);

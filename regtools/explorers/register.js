@@ -94,7 +94,8 @@ function chart({ title, x, y, width = 300, height = 215 }) {
   return { svg, draw };
 }
 
-const round = (value, digits = 0) => value.toFixed(digits).replace("-", "−");
+const round = (value, digits = 0) => value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "−");
+const strength = (theta) => `θ = ${Number(theta.toPrecision(2))} px⁴`;
 const percent = (part) => `${(100 * part).toFixed(0)} %`;
 
 /* The grey values of a file, as large a part of it as fills m pixels. */
@@ -130,18 +131,27 @@ export function isDark(values, m) {
 
 export function mount(root, data) {
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  let problem, range, pose, theta, running = 0, runs, tried, lowest;
+  let problem, range, pose, theta, running = 0, runs, tried, done, lowest;
+  let blur = SHARP; /* as the reader chose it; theta is what is shown, and a path changes it */
+  let active = 0; /* the run or sweep under way */
+  let after = false; /* whether the template lies where a run left it */
 
   /* -- What stands on the page -- */
   const canvases = ["template", "reference", "overlay"].map(() => make("canvas", { role: "img" }));
-  const overlay = make("svg", { class: "rt-handles", "aria-hidden": "true" });
+  const overlay = make("svg", {
+    class: "rt-handles",
+    "aria-hidden": "true",
+    touchstart: (event) => { /* each move draws the handles anew, and with the old one goes its touch-action */
+      if (event.target !== overlay) event.preventDefault();
+    },
+  });
   const line = make("p", { class: "rt-describe", "aria-live": "polite" });
   const losses = chart({ title: "The loss of the sharp pictures over the steps of each run." }), starts = chart({ title: "The turn at the end of each run over the turn at its start." });
   const first = choices({
     label: "The path begins at θ =",
     options: [1, 2, 3].map((power) => [power, String(10 ** power)]),
     value: 3,
-    change: () => running++,
+    change: () => { if (active === running) moved(); },
   });
   const thetas = () => scales(first.value, -3, 2 * (first.value + 3) + 1);
   const side = (k) => (problem ? problem.box[2 * k + 1] - problem.box[2 * k] : 1);
@@ -152,7 +162,7 @@ export function mount(root, data) {
   const controls = {
     turn: control("Turn clockwise", -180, 180, 1, degrees, (value) => { pose.turn = value; }),
     theta: control("Blur θ", -3, 3, 0.5, (value) => `${Number((10 ** value).toPrecision(2))} px⁴`, (value) => {
-      theta = 10 ** value;
+      theta = blur = 10 ** value;
     }, -3),
     ...Object.fromEntries(["right", "up"].map((way, k) => [`shift${k}`,
       control(`Shift ${way}`, -0.5, 0.5, 0.01, (value) => length(value * side(k)), (value) => {
@@ -193,7 +203,7 @@ export function mount(root, data) {
       panel("Where a start ends", starts.svg)),
     make("p", { class: "rt-keys" }, key("single"), key("path")),
     make("details", { class: "rt-more" }, make("summary", {}, "Two pictures of your own"),
-      make("p", {}, "They stay on your computer, and are reduced to 64 pixels on their longer side."),
+      make("p", {}, "They stay on your computer, become grey, and are reduced to 64 pixels on their longer side. A template of another shape is cut to that of the reference."),
       make("div", { class: "rt-files" }, ...["Template ", "Reference "].map((name, k) => make("label", {}, name, files[k])))),
   );
 
@@ -204,9 +214,9 @@ export function mount(root, data) {
     range = all.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
     lowest = { share: Infinity };
     tried = [];
+    done = new Set();
+    blur = SHARP;
     root.style.setProperty("--rt-aspect", `${side(0)} / ${side(1)}`);
-    controls.theta.set(-3);
-    theta = SHARP;
     restart();
   }
 
@@ -214,6 +224,13 @@ export function mount(root, data) {
     running++;
     runs = { single: [], path: [] };
     pose = structuredClone(REST);
+    theta = blur;
+  }
+
+  /* A new run or sweep. If it breaks off another, the blur is the reader's again. */
+  function begin() {
+    if (active === running) theta = blur;
+    return (active = ++running);
   }
 
   const left = (q) => evaluate(problem, q, SHARP).loss / outOfSight(problem, SHARP);
@@ -228,6 +245,11 @@ export function mount(root, data) {
       const { width, height } = await createImageBitmap(reference), unit = 64 / Math.max(width, height);
       const m = [width, height].map((n) => Math.max(8, Math.round(n * unit)));
       const pictures = await Promise.all([read(template, m), read(reference, m)]);
+      const plain = pictures.findIndex((values) => values.every((value) => Math.abs(value - values[0]) < 1));
+      if (plain >= 0) {
+        line.textContent = `The ${plain ? "reference" : "template"} has the same grey everywhere: choose another one.`;
+        return;
+      }
       const dark = pictures.every((values) => isDark(values, m));
       start(...pictures, m, [0, m[0], 0, m[1]], dark ? "zero" : "overlap");
       moved();
@@ -235,7 +257,7 @@ export function mount(root, data) {
         ? "Read. Both have a dark border: outside its box a picture counts as black."
         : "Read. The pictures go on outside: only what both show is compared.";
     } catch {
-      line.textContent = "One of the files could not be read as a picture; choose another one.";
+      line.textContent = "One of the files could not be read as a picture; choose another one. A browser reads PNG and JPEG, but rarely TIFF.";
     }
   }
 
@@ -245,6 +267,7 @@ export function mount(root, data) {
   /* The end of a run into the map of starts, if it began with a turn alone. */
   function note(kind, from, end) {
     const share = left(end.q);
+    done.add(kind);
     if (share < lowest.share) lowest = { share, turn: poseOf(problem, end.q).turn };
     if (from !== null) tried.push({ kind, from, share, to: poseOf(problem, end.q).turn });
     return share;
@@ -256,7 +279,8 @@ export function mount(root, data) {
   };
 
   async function run(kind) {
-    const mine = ++running, from = turnedOnly(), before = theta;
+    const mine = begin(), from = turnedOnly(), before = theta, again = after;
+    after = true;
     const q = parametersOf(problem, pose), steps = solver(kind, q);
     runs[kind] = [left(q)];
     let next = steps.next();
@@ -269,39 +293,46 @@ export function mount(root, data) {
       show();
       await new Promise((after) => setTimeout(after, 70));
     }
+    active = 0;
     const end = next.value, share = note(kind, from, end), count = runs[kind].length - 1;
     pose = poseOf(problem, end.q);
     theta = end.theta;
     show();
     const ended = end.status === "converged" ? "" : " It stopped before the gradient was zero.";
-    const seen = end.covered < 0.05 ? " The template has left the reference." : "";
+    const gone = problem.goesOn ? end.covered < 0.05 : Math.abs(share - 1) < 1e-9;
+    const seen = gone ? " The template has left the reference." : "";
     const better = share > 1.01 * lowest.share ? `another run came down to ${percent(lowest.share)}`
-      : tried.length > 1 ? "the lowest so far" : "does the other button come lower?";
-    const where = kind === "path" ? `${thetas().length} scales` : `θ = ${Number(before.toPrecision(2))} px⁴`;
-    line.textContent = `${RUNS[kind]}: ${count} steps at ${where}. The loss is ${percent(share)}: ${better}${better.endsWith("?") ? "" : "."}${seen}${ended}`;
+      : done.size > 1 ? "the lowest so far" : "does the other button come lower?";
+    const unmarked = from === null && !again ? " It did not begin with a turn alone: the chart of starts leaves it out." : "";
+    const where = kind === "path" ? `${thetas().length} scales` : strength(before);
+    const begun = again ? ", from where the last run ended" : "";
+    line.textContent = `${RUNS[kind]}${begun}: ${count} ${count === 1 ? "step" : "steps"} at ${where}. The loss is ${percent(share)}: ${better}${better.endsWith("?") ? "" : "."}${seen}${ended}${unmarked}`;
   }
 
   async function sweep() {
-    const mine = ++running;
+    const mine = begin(), ends = { single: [], path: [] };
+    tried = [];
     for (const turn of STARTS) {
       for (const kind of ["single", "path"]) {
         await new Promise((after) => setTimeout(after));
         if (mine !== running) return;
-        note(kind, turn, finish(solver(kind, parametersOf(problem, { ...REST, turn }))));
+        ends[kind].push(note(kind, turn, finish(solver(kind, parametersOf(problem, { ...REST, turn })))));
         drawStarts();
       }
       line.textContent = `Start at ${degrees(turn)}.`;
     }
-    const good = (kind) => {
-      const last = new Map(tried.filter((one) => one.kind === kind).map((one) => [one.from, one.share]));
-      return STARTS.filter((turn) => last.get(turn) <= 1.01 * lowest.share).length;
-    };
-    line.textContent = `Of 24 start angles, ${good("single")} end in the lowest valley at the single scale, and ${good("path")} from blurred to sharp.`;
+    active = 0;
+    const best = Math.min(...ends.single, ...ends.path);
+    const good = (kind) => ends[kind].filter((share) => share <= 1.01 * best).length;
+    const other = best > 1.01 * lowest.share ? ` Another run came down to ${percent(lowest.share)}.` : "";
+    line.textContent = `Of 24 start angles, ${good("single")} end in the lowest valley at the single scale, and ${good("path")} from blurred to sharp. The single scale was ${strength(theta)}.${other}`;
   }
 
   /* -- Drawing -- */
   function moved() { /* by the reader */
+    if (active === running) theta = blur;
     running++;
+    after = false;
     const share = left(parametersOf(problem, pose));
     line.textContent = `The loss of the sharp pictures is ${percent(share)} of what it is with the template out of sight.`;
     show();
@@ -389,6 +420,7 @@ export function mount(root, data) {
   }
 
   const grab = (what) => (event) => {
+    if (event.button) return; /* the left one, a finger or a pen */
     event.preventDefault();
     const { frame, box } = problem, bounds = overlay.getBoundingClientRect(), before = structuredClone(pose);
     const point = ({ clientX, clientY }) => [
@@ -402,13 +434,15 @@ export function mount(root, data) {
       return k ? Math.sin(t) * a + Math.cos(t) * b : Math.cos(t) * a - Math.sin(t) * b;
     };
     const drag = (to) => {
+      if (to.pointerId !== event.pointerId) return; /* another finger */
       const x = point(to);
       if (what === "move") pose.shift = before.shift.map((value, k) => value + x[k] - first[k]);
       else if (what === "turn") pose.turn = ((before.turn + angle(x) - angle(first) + 540) % 360) - 180;
       else pose.stretch[what] = Math.min(2, Math.max(0.5, (before.stretch[what] * along(x, what)) / along(first, what)));
       moved();
     };
-    const drop = () => {
+    const drop = (from) => {
+      if (from.pointerId !== event.pointerId) return;
       removeEventListener("pointermove", drag);
       removeEventListener("pointerup", drop);
       removeEventListener("pointercancel", drop);
