@@ -21,6 +21,6 @@ def test_numpy_pictures_go_in_and_a_matrix_comes_out():
     np.testing.assert_allclose(names["matrix"], np.linalg.inv(known.params), atol=0.05)
     theirs = transform.warp(moved, transform.AffineTransform(names["matrix"]), order=3)
     inner = (slice(12, -12), slice(12, -12))
-    assert np.abs(theirs - names["moved"])[inner].mean() < 0.5
+    assert np.abs(theirs - names["moved"])[inner].mean() < 1.5
     assert np.abs(moved - picture)[inner].mean() > 10, "the pair was alike before"
     assert names["moved"].shape == picture.shape
