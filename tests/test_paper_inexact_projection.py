@@ -1,4 +1,4 @@
-"""Figures 10 and 11 of the paper on its own image, and the tables of chapter 8."""
+"""Figures 10 and 11 of the paper on its own image; chapter 8 and the ledger quote them."""
 
 import itertools
 
@@ -27,8 +27,8 @@ def test_inexact_projections():
     assert errors[10] < 0.6 * error_after("stacked", "none", 10, 50)
 
 
-# The table of chapter 8, from frame 0 as published: what the paper's figure shows, unrolled with
-# the data rows, and with all rows.
+# From frame 0 as published: what the paper's figure shows, unrolled with the data rows, and with
+# all rows.
 FROM_FRAME_0 = [
     (1, 23.0, 23.1, 23.7),
     (5, 12.4, 12.6, 12.0),

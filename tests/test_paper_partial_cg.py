@@ -1,4 +1,4 @@
-"""Figures 7 to 9 of the paper on its own image, and the table of chapter 8."""
+"""Figures 7 to 9 of the paper on its own image; chapter 8 quotes some of them."""
 
 import itertools
 from functools import cache
@@ -58,8 +58,8 @@ def test_tangent_equations_improve_steadily():
 # --- Figures 8, 9: the optimisation with a part ----------------------------------------
 
 
-# The table of chapter 8: errors after ten steps with 200 iterations from frame 0, stacked rows and
-# data rows.
+# Errors after ten steps with 200 iterations from frame 0, stacked rows and data rows; chapter 8
+# quotes some.
 PARTS = [
     (Unrolled(last=0.0), 27.4, 24.5),
     (Unrolled(last=0.9), 9.7, 11.6),
