@@ -150,7 +150,7 @@ export function mount(root, data) {
   const first = choices({
     label: "The path begins at θ =",
     options: [1, 2, 3].map((power) => [power, String(10 ** power)]),
-    value: 3,
+    value: data.choose_first ? 1 : 3,
     change: () => { if (active === running) moved(); },
   });
   const thetas = () => scales(first.value, -3, 2 * (first.value + 3) + 1);
