@@ -225,7 +225,7 @@ def test_a_reader_finds_what_it_shows(chromium, places, scheme):
         said, *alts = reader.seen()
         assert "the polynomial is −5.9 at the eigenvalue 9" in said
         assert re.match(r"Iterate 2 at \(.*\) with derivative \(1.6, −1.2\)", alts[1])
-        assert alts[2].endswith("10⁻¹⁶, 1.9, 1.")
+        assert re.search(r"begins: 0: \S*10⁻¹⁶, 1: 1\.9\.$", alts[2])  # not yet where nobody was
         reader.choose("8")
         assert [x.input_value() for x in (reader.iteration, reader.start)] == ["0", "0"]
         assert reader.seen()[0].startswith("All 12 iterations are differentiated: the error is ")
@@ -265,7 +265,7 @@ def test_each_position_is_another(chromium, places):
             assert all("NaN" not in text and "Infinity" not in text for x in states for text in x)
             slider.press("Home")
             slider.press("ArrowRight")
-            assert reader.seen() == states[1]
+            assert reader.seen()[:-1] == states[1][:-1]  # the last chart keeps what was seen
         before = reader.seen()
         reader.choose("106 bits")
         assert reader.seen() != before
