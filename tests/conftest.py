@@ -9,6 +9,7 @@ import torch
 from playwright.sync_api import sync_playwright
 
 import browser
+import registration_page
 
 # pytest-xdist runs one process a core; more threads would make them fight. `make portable` asks
 # for two all the same.
@@ -39,3 +40,28 @@ def chromium():
         instance = driver.chromium.launch(executable_path=find_browser(), **options)
         yield instance
         instance.close()
+
+
+@pytest.fixture(scope="session")
+def registration():
+    """The explorer of the first page."""
+    import regtools
+    from regtools.explorers import registration_explorer
+
+    return registration_explorer(regtools.load("hands-phantom", 64))
+
+
+@pytest.fixture(scope="session")
+def address(registration, tmp_path_factory):
+    """Its static page alone."""
+    return registration_page.write(registration, tmp_path_factory.mktemp("page") / "explorer.html")
+
+
+@pytest.fixture
+def opened(chromium, address, request):
+    """That page in a browser in which nothing moves by itself."""
+    label = request.node.name
+    with browser.open_page(chromium, label, reduced_motion="reduce") as (page, watch):
+        page.goto(address)
+        yield page
+        watch.check()

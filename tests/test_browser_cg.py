@@ -34,16 +34,8 @@ def explorer():
 @pytest.fixture(scope="module")
 def calculator(chromium, explorer):
     """A page with the module's exports under the name `M`."""
-    with helper.open_page(chromium, "cg-numbers") as (page, watch):
-        page.evaluate(
-            """async (text) => {
-                const address = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
-                globalThis.M = await import(address);
-            }""",
-            explorer._esm,
-        )
+    with helper.exports(chromium, explorer, "M") as page:
         yield page
-        watch.check()
 
 
 def fraction(text):

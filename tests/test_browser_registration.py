@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 import browser as helper
 import regtools
+from registration_page import drag, readout
 from regtools import Affine, Domain, RegistrationProblem, SplineImage, predictor_corrector
 from regtools.explorers import registration_explorer
 from regtools.registration import mixed_derivative, second_order_model
@@ -20,27 +21,13 @@ pytestmark = pytest.mark.browser
 expect.set_options(timeout=1000 * helper.PATIENCE)
 
 ORDER = [0, 1, 4, 2, 3, 5]  # places in w of the module's parameters, a row of A and its shift
-STYLE = "<style>body { margin: 0; font: 16px sans-serif }</style>"
 
 
 @pytest.fixture(scope="module")
-def explorer():
-    return registration_explorer(regtools.load("hands-phantom", 64))
-
-
-@pytest.fixture(scope="module")
-def calculator(chromium, explorer):
+def calculator(chromium, registration):
     """A page with the module's exports under the name `R`."""
-    with helper.open_page(chromium, "registration-numbers") as (page, watch):
-        page.evaluate(
-            """async (text) => {
-                const address = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
-                globalThis.R = await import(address);
-            }""",
-            explorer._esm,
-        )
+    with helper.exports(chromium, registration, "R") as page:
         yield page
-        watch.check()
 
 
 NUMBERS = """({ template, reference, m, box, surround, theta, q }) => {
@@ -178,31 +165,6 @@ def test_a_hand_moves_the_map_it_says(calculator):
         assert np.linalg.eigvalsh(H)[0] + shift > 0
 
 
-@pytest.fixture(scope="module")
-def address(explorer, tmp_path_factory):
-    """The static page alone."""
-    page = tmp_path_factory.mktemp("page") / "explorer.html"
-    page.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Registration</title>'
-        f'<meta name="viewport" content="width=device-width">{STYLE}'
-        f"<main><h1>Registration</h1>{explorer.static_page()}</main></html>"
-    )
-    return page.as_uri()
-
-
-@pytest.fixture
-def opened(chromium, address):
-    """The page in a browser in which nothing moves by itself."""
-    with helper.open_page(chromium, "registration", reduced_motion="reduce") as (page, watch):
-        page.goto(address)
-        yield page
-        watch.check()
-
-
-def readout(page, label):
-    return page.get_by_role("slider", name=label).evaluate("x => x.parentElement.innerText")
-
-
 def test_both_runs_from_the_start(opened):
     line = opened.locator(".rt-describe")
     assert "is 83 % of what" in line.inner_text()
@@ -264,15 +226,6 @@ def test_every_slider_moves_the_template(opened):
         assert template.evaluate("x => x.toDataURL()") != before
         assert slider.get_attribute("aria-valuetext") != said
         assert slider.bounding_box()["height"] >= 24
-
-
-def drag(page, handle, dx, dy):
-    box = handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + dx, y + dy, steps=5)
-    page.mouse.up()
 
 
 def test_handles_drag_shift_turn_and_stretch(opened):

@@ -6,48 +6,11 @@ import pytest
 from playwright.sync_api import expect
 
 import browser as helper
-import regtools
-from regtools.explorers import registration_explorer
+from registration_page import drag, readout
 
 pytestmark = pytest.mark.browser
 
 expect.set_options(timeout=1000 * helper.PATIENCE)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The static page alone."""
-    page = tmp_path_factory.mktemp("page") / "explorer.html"
-    static = registration_explorer(regtools.load("hands-phantom", 64)).static_page()
-    page.write_text(
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Registration</title>'
-        '<meta name="viewport" content="width=device-width">'
-        "<style>body { margin: 0; font: 16px sans-serif }</style>"
-        f"<main><h1>Registration</h1>{static}</main></html>"
-    )
-    return page.as_uri()
-
-
-@pytest.fixture
-def opened(chromium, address):
-    """The page in a browser in which nothing moves by itself."""
-    with helper.open_page(chromium, "registration-rough", reduced_motion="reduce") as (page, watch):
-        page.goto(address)
-        yield page
-        watch.check()
-
-
-def readout(page, label):
-    return page.get_by_role("slider", name=label).evaluate("x => x.parentElement.innerText")
-
-
-def drag(page, handle, dx, dy):
-    box = handle.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    page.mouse.move(x, y)
-    page.mouse.down()
-    page.mouse.move(x + dx, y + dy, steps=5)
-    page.mouse.up()
 
 
 def test_a_run_broken_off_leaves_the_blur_as_chosen(chromium, address):

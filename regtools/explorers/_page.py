@@ -9,6 +9,8 @@ import json
 from importlib import resources
 from typing import Any
 
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 DPI = 160  # about two pixels of the picture for one of the screen where three panels share a row
@@ -18,6 +20,27 @@ def asset(name):
     """A style or script of this folder, without blank lines, which would end a Markdown block."""
     text = resources.files("regtools.explorers").joinpath(name).read_text("utf-8")
     return "\n".join(line for line in text.splitlines() if line.strip())
+
+
+def mimebundle(explorer, png, page, include, exclude):
+    """What an explorer shows: its live view, its print and, where there is one, its page."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": explorer.model_id}
+    bundle = {
+        "text/plain": repr(explorer),
+        "image/png": png,
+        "application/vnd.jupyter.widget-view+json": view,
+    }
+    if page is not None:
+        bundle["text/html"] = page
+    wanted = set(bundle if include is None else include) - set(exclude or ())
+    return {mime: data for mime, data in bundle.items() if mime in wanted}
+
+
+def drawn(figure):
+    """The picture of a figure that stands outside pyplot's global state."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
 
 
 def encode(picture, format, **options):

@@ -18,8 +18,6 @@ from typing import Any
 
 import ipywidgets
 import matplotlib.style
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -64,10 +62,8 @@ class Panel:
         """Draw the result, without pyplot's global state."""
         with matplotlib.style.context([STYLE, rc]):
             figure = Figure(figsize=self.size, dpi=_page.DPI, layout="constrained")
-            canvas = FigureCanvasAgg(figure)
             self.plot(result, figure.add_subplot())
-            canvas.draw()
-            return Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+            return _page.drawn(figure)
 
     def description(self, result) -> str:
         """Text alternative of the picture."""
@@ -172,16 +168,7 @@ class Explorer(ipywidgets.VBox):
     def _repr_mimebundle_(  # ty: ignore[incompatible-method-override]
         self, include=None, exclude=None
     ):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        bundle = {
-            "text/plain": repr(self),
-            "image/png": self._png,
-            "application/vnd.jupyter.widget-view+json": view,
-        }
-        if self._html is not None:
-            bundle["text/html"] = self._html
-        wanted = set(bundle if include is None else include) - set(exclude or ())
-        return {mime: data for mime, data in bundle.items() if mime in wanted}
+        return _page.mimebundle(self, self._png, self._html, include, exclude)
 
     def static_page(self):
         """Return HTML text that shows the explorer without a kernel.

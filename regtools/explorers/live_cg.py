@@ -5,9 +5,7 @@ from dataclasses import dataclass
 import matplotlib.style
 import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ..solvers import conjugate_gradient, differentiate_cg
 from . import _page
@@ -154,13 +152,11 @@ def _picture(system):
     """For print: two unknowns, and the second of two iterations differentiated."""
     with matplotlib.style.context(STYLE):
         figure = Figure(figsize=(7.5, 3.2), dpi=_page.DPI, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
         for ax, draw in zip(
             figure.subplots(1, 3), [_draw_polynomial, _draw_walk, _draw_starts], strict=True
         ):
             draw(system, ax)
-        canvas.draw()
-        return Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+        return _page.drawn(figure)
 
 
 def _draw_polynomial(system, ax):

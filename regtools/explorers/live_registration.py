@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ..images import Pair, checks
 from ..registration import (
@@ -103,7 +101,6 @@ def _picture(problem):
     left, right, bottom, top = problem.domain.omega
     figure = Figure(figsize=(7, 1.3 * (top - bottom) / (right - left) + 0.3), dpi=_page.DPI)
     figure.set_layout_engine("constrained")
-    canvas = FigureCanvasAgg(figure)
     for ax, (name, one, other) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         grey = [(x / high).clamp(0, 1).numpy(force=True).T for x in (one, other) if x is not None]
         t, r = grey[0], grey[-1]
@@ -112,5 +109,4 @@ def _picture(problem):
         )
         ax.set_title(name, fontsize=9)
         ax.set_axis_off()
-    canvas.draw()
-    return Image.fromarray(np.array(canvas.buffer_rgba())).convert("RGB")
+    return _page.drawn(figure)

@@ -64,16 +64,8 @@ class ModuleExplorer(anywidget.AnyWidget):
     def _repr_mimebundle_(  # ty: ignore[incompatible-method-override]
         self, include=None, exclude=None
     ):
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        bundle = {
-            "text/plain": repr(self),
-            "image/png": self._png,
-            "application/vnd.jupyter.widget-view+json": view,
-        }
-        if os.environ.get("REGTOOLS_STATIC_PAGES") == "1":
-            bundle["text/html"] = self.static_page()
-        wanted = set(bundle if include is None else include) - set(exclude or ())
-        return {mime: data for mime, data in bundle.items() if mime in wanted}
+        page = self.static_page() if os.environ.get("REGTOOLS_STATIC_PAGES") == "1" else None
+        return _page.mimebundle(self, self._png, page, include, exclude)
 
     @classmethod
     def _script(cls):

@@ -166,6 +166,21 @@ def jupyterlab(folder, home):
             server.wait(PATIENCE)
 
 
+@contextmanager
+def exports(browser, explorer, name):
+    """Yield a page that has what the module of an explorer exports under a name."""
+    with open_page(browser, f"exports-{explorer.module}") as (page, watch):
+        page.evaluate(
+            """async ([text, name]) => {
+                const address = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+                globalThis[name] = await import(address);
+            }""",
+            [explorer._esm, name],
+        )
+        yield page
+        watch.check()
+
+
 def loaded(image):
     """Wait until a picture is there."""
     image.scroll_into_view_if_needed()
