@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 import scipy.linalg
 
+PAD = 5  # coefficients beyond the box of an image that goes on: two for its support, three more
+
 
 @lru_cache(maxsize=32)
 def zero_basis(m):
@@ -20,14 +22,10 @@ def zero_basis(m):
 
 @lru_cache(maxsize=32)
 def mirror_basis(m):
-    """The same for data mirrored at the borders: waves, with `_PAD` values on each side."""
+    """The same for data mirrored at the borders: waves, with `PAD` values on each side."""
     wave = np.pi * np.arange(m) / m
-    vectors = np.cos(np.outer(np.arange(-_PAD, m + _PAD) + 0.5, wave)) * np.sqrt(2 / m)
+    vectors = np.cos(np.outer(np.arange(-PAD, m + PAD) + 0.5, wave)) * np.sqrt(2 / m)
     vectors[:, 0] /= np.sqrt(2)
     gain = 4 + 2 * np.cos(wave)
     moments = 96 - 108 * np.cos(wave) + 12 * np.cos(3 * wave)
-    return vectors[_PAD:-_PAD].T / gain[:, None], vectors, moments / gain**2
-
-
-_PAD = 5  # coefficients beyond the box: two for the support of the spline, three to go on
-EXTENSIONS = {"zero": (zero_basis, 0), "mirror": (mirror_basis, _PAD)}
+    return vectors[PAD:-PAD].T / gain[:, None], vectors, moments / gain**2

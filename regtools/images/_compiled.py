@@ -1,27 +1,19 @@
 """The compiled CPU path of `local_taylor`: all derivatives in one pass over the stencil.
 
-Numba compiles one kernel per number of axes, order and dtype at its first use, in a second or
-so, and keeps it on disk, so that only the first run on a machine waits: in ``__pycache__``
-beside this file, where that is read-only in the user's cache directory, or where
-``NUMBA_CACHE_DIR`` says. Where none can be written, or the disk is full, every run compiles again.
+There is one kernel per number of axes, order and dtype.
 """
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
-import numba
 import numpy as np
 import torch
 
-# Contraction lets a * b + c be rounded once; nothing else about the arithmetic is loosened.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-_compiled = numba.njit(**_OPTIONS)  # ty: ignore[no-matching-overload]
-_inlined = numba.njit(forceinline=True, **_OPTIONS)  # ty: ignore[no-matching-overload]
+from ._numba import compiled, inlined, kept, share
 
 _CHUNK = 64  # points whose cells are found first: a third faster than one point at a time
-_POINTS_PER_THREAD = 2**14  # with fewer, starting a thread costs more than it saves
+_POINTS_PER_THREAD = 2**14
 
 
 def local_taylor(coefficients, points, domain, order):
@@ -38,23 +30,8 @@ def local_taylor(coefficients, points, domain, order):
     flat = coefficients.detach().reshape(-1).numpy()
     x = points.detach().resolve_neg().contiguous().numpy()
     arguments = taylor.numpy(), flat, tuple(coefficients.shape), x, domain.lower, domain.h
-    threads = min(torch.get_num_threads(), n // _POINTS_PER_THREAD)
-    if threads <= 1:
-        _call(kernel, 0, n, *arguments)
-    else:
-        _call(kernel, 0, 0, *arguments)  # compile here, not in every thread
-        ends = [n * k // threads for k in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda start, stop: kernel(start, stop, *arguments), ends, ends[1:]))
+    share(kernel, n, n, _POINTS_PER_THREAD, *arguments)
     return dict(zip(indices, taylor.unbind(), strict=True))
-
-
-def _call(kernel, *arguments):
-    """Call a kernel; where the disk is full it is compiled all the same, and not kept."""
-    try:
-        kernel(*arguments)
-    except OSError:
-        kernel(*arguments)
 
 
 @cache
@@ -62,11 +39,7 @@ def _kernel(dim, order):
     """Return the multi-indices in the order of the rows, and the function that fills these."""
     powers = itertools.product(range(order + 1), repeat=dim)
     indices = [a for a in powers if sum(a) <= order]
-    function = (_over_squares if dim == 2 else _over_cubes)(order)
-    try:
-        return indices, numba.njit(cache=True, **_OPTIONS)(function)  # ty: ignore[no-matching-overload]
-    except RuntimeError:  # nowhere to keep it
-        return indices, numba.njit(**_OPTIONS)(function)  # ty: ignore[no-matching-overload]
+    return indices, kept((_over_squares if dim == 2 else _over_cubes)(order))
 
 
 # `order` is a constant to the compiler below, which unrolls all loops but those over points.
@@ -110,7 +83,7 @@ def _over_cubes(order):
     return taylor_3d
 
 
-@_inlined
+@inlined
 def _find_cells(cells, steps, points, m, lower, h):
     """Store the first of the four cells about each point, and where the point is in the second."""
     for axis in range(len(m)):
@@ -123,7 +96,7 @@ def _find_cells(cells, steps, points, m, lower, h):
             steps[axis, k] = u - cell
 
 
-@_inlined
+@inlined
 def _square(out, at, flat, m, h, i, j, a, b, order):
     row = np.uintp(m[1])
     corner = np.uintp(i) * row + np.uintp(j)
@@ -136,7 +109,7 @@ def _square(out, at, flat, m, h, i, j, a, b, order):
             term += 1
 
 
-@_inlined
+@inlined
 def _cube(out, at, flat, m, h, i, j, l, a, b, c, order):  # noqa: E741
     row, plane = np.uintp(m[2]), np.uintp(m[1] * m[2])
     corner = np.uintp(i) * plane + np.uintp(j) * row + np.uintp(l)
@@ -159,14 +132,14 @@ def _cube(out, at, flat, m, h, i, j, l, a, b, c, order):  # noqa: E741
 # Near the border the stencil moves inside the array and its weights move within the stencil.
 
 
-@_compiled
+@compiled
 def _square_at_border(out, at, flat, m, h, i, j, s, t, order):
     i, a = _moved_inside(i, s, m[0])
     j, b = _moved_inside(j, t, m[1])
     _square(out, at, flat, m, h, i, j, a, b, order)
 
 
-@_compiled
+@compiled
 def _cube_at_border(out, at, flat, m, h, i, j, l, s, t, u, order):  # noqa: E741
     i, a = _moved_inside(i, s, m[0])
     j, b = _moved_inside(j, t, m[1])
@@ -174,7 +147,7 @@ def _cube_at_border(out, at, flat, m, h, i, j, l, s, t, u, order):  # noqa: E741
     _cube(out, at, flat, m, h, i, j, l, a, b, c, order)
 
 
-@_inlined
+@inlined
 def _moved_inside(first, t, m):
     """Return the first of four cells that lie inside, and the weights of the four.
 
@@ -186,17 +159,17 @@ def _moved_inside(first, t, m):
     return inside, (_moved(w[0], by), _moved(w[1], by), _moved(w[2], by), _moved(w[3], by))
 
 
-@_compiled
+@compiled
 def _moved(w, by):
     return _pick(w, by), _pick(w, by + 1), _pick(w, by + 2), _pick(w, by + 3)
 
 
-@_inlined
+@inlined
 def _pick(w, k):
     return w[k] if 0 <= k < 4 else 0.0
 
 
-@_inlined
+@inlined
 def _weights(t):
     """Return the weights of four cells, (p, cell): derivative p / p! of the basis."""
     return (
@@ -212,12 +185,12 @@ def _weights(t):
     )
 
 
-@_inlined
+@inlined
 def _inverse_powers(h):
     return 1.0, 1 / h, 1 / (h * h), 1 / (h * h * h)
 
 
-@_inlined
+@inlined
 def _rows(flat, at, stride):
     """Return four times four neighbouring coefficients."""
     return (
@@ -228,13 +201,13 @@ def _rows(flat, at, stride):
     )
 
 
-@_inlined
+@inlined
 def _four(flat, at):
     one = np.uintp(1)
     return flat[at], flat[at + one], flat[at + one + one], flat[at + one + one + one]
 
 
-@_inlined
+@inlined
 def _contract(rows, w):
     a, b, c, d = rows
     return (
@@ -245,6 +218,6 @@ def _contract(rows, w):
     )
 
 
-@_inlined
+@inlined
 def _dot(a, b):
     return (a[0] * b[0] + a[2] * b[2]) + (a[1] * b[1] + a[3] * b[3])

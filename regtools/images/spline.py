@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike
 
 from . import _checks as checks
 from . import _tracing
-from ._bases import EXTENSIONS
+from ._coefficients import EXTENSIONS, Coefficients
 from ._copied import Copied
 from ._taylor import local_taylor
 from .domain import Domain
@@ -83,23 +83,10 @@ class SplineImage:
         checks.check_choice("extension", extension, EXTENSIONS)
         self.extension = extension
         self.data = data
-        self._spectrum = self._data
         self.domain = domain
-        basis, pad = EXTENSIONS[extension]
-        self._lattice = domain.padded(pad) if pad else domain
-        dtype = np.float32 if data.dtype == torch.float32 else np.float64
-        with _tracing.outside_transforms():
-            self._bases = [
-                [torch.as_tensor(part.astype(dtype), device=data.device) for part in basis(m)]
-                for m in domain.m
-            ]
-        with _tracing.outside_transforms(self._data):
-            for axis, (analysis, _, _) in enumerate(self._bases):
-                self._spectrum = _apply(analysis, self._spectrum, axis)
-        # The last (theta, coefficients), as solvers repeat one theta. Never of data that are
-        # differentiated: what was computed without a record must not be served to one with it.
-        self._may_keep = _tracing.is_plain(self._data) and _tracing.is_plain(self._spectrum)
-        self._kept = None
+        self._coefficients = Coefficients(self._data, extension)
+        beyond = self._coefficients.beyond
+        self._lattice = domain.padded(beyond) if beyond else domain
 
     def __repr__(self):
         return f"SplineImage({tuple(self._data.shape)}, {self._data.dtype}, {self.domain})"
@@ -124,33 +111,7 @@ class SplineImage:
         TypeError
             If `theta` is not a number.
         """
-        inner = tuple(
-            slice((k - m) // 2, (k + m) // 2)
-            for k, m in zip(self._lattice.m, self.domain.m, strict=True)
-        )
-        return self._coefficients(theta)[inner].clone()
-
-    def _coefficients(self, theta):
-        theta = checks.check_theta(theta)
-        if torch.is_tensor(theta) or not self._may_keep:
-            return self._solve(theta)
-        kept = self._kept
-        if kept is None or kept[0] != theta:
-            with _tracing.outside_transforms():
-                kept = self._kept = theta, self._solve(theta)
-        return kept[1]
-
-    def _solve(self, theta, derivative=False):
-        """Coefficients at `theta`, or their derivative in it."""
-        spectrum, slope = self._spectrum, 0
-        for axis, (_, _, eigenvalues) in enumerate(self._bases):
-            d = eigenvalues.reshape([-1 if k == axis else 1 for k in range(self.domain.dim)])
-            spectrum = spectrum / (1 + theta * d)
-            slope = slope - d / (1 + theta * d)
-        coefficients = spectrum * slope if derivative else spectrum
-        for axis, (_, synthesis, _) in enumerate(self._bases):
-            coefficients = _apply(synthesis, coefficients, axis)
-        return coefficients
+        return self._coefficients.inner(self._at(theta)).clone()
 
     def __call__(self, points: torch.Tensor, theta: float | torch.Tensor = 0.0) -> torch.Tensor:
         """Evaluate the image.
@@ -176,7 +137,7 @@ class SplineImage:
             If `points` is not a tensor of the dtype and device of the data.
         """
         checks.check_points(points, self._data, self.domain)
-        coefficients, dim = self._coefficients(theta), self.domain.dim
+        coefficients, dim = self._at(theta), self.domain.dim
         order, recorded = _tracing.derivative_depth(points), _tracing.is_recorded(points)
         if (
             recorded
@@ -220,7 +181,7 @@ class SplineImage:
         """
         order = checks.check_order(order)
         self._check_constant(points)
-        return self._taylor(points, self._coefficients(theta), order)
+        return self._taylor(points, self._at(theta), order)
 
     def taylor_theta_derivative(
         self, points: torch.Tensor, theta: float | torch.Tensor = 0.0, order: int = 1
@@ -246,7 +207,11 @@ class SplineImage:
         """
         order = checks.check_order(order)
         self._check_constant(points)
-        return self._taylor(points, self._solve(checks.check_theta(theta), derivative=True), order)
+        rate = self._coefficients.rate(checks.check_theta(theta))
+        return self._taylor(points, rate, order)
+
+    def _at(self, theta):
+        return self._coefficients.at(checks.check_theta(theta))
 
     def _check_constant(self, points):
         checks.check_points(points, self._data, self.domain)
@@ -293,11 +258,6 @@ def half_gain_wavelength(theta: float) -> float:
     """Return the wavelength in pixels that blur `theta` damps to about one half: 2π θ^¼."""
     theta = checks.not_negative("theta", theta)
     return 2 * math.pi * theta**0.25
-
-
-def _apply(matrix, array, axis):
-    """Multiply every line of `array` along `axis` by `matrix`."""
-    return torch.tensordot(matrix, array, dims=([1], [axis])).movedim(0, axis)
 
 
 def _polynomial(taylor: dict[tuple[int, ...], torch.Tensor], steps):
