@@ -4,6 +4,7 @@ from . import _checks as checks
 from . import _tracing as tracing
 from ._copied import Copied, copy
 from ._short import ShortRepr
+from ._sums import streams, sums_of_squares
 from ._taylor import local_taylor, stencil
 from .datasets import DATASETS, Image, Pair, load, random_maps
 from .domain import Domain
@@ -25,5 +26,7 @@ __all__ = [
     "local_taylor",
     "random_maps",
     "stencil",
+    "streams",
+    "sums_of_squares",
     "tracing",
 ]

@@ -69,8 +69,9 @@ def _factor(factor, mirrored, theta):
     for i in range(m):
         last = min(3, m - 1 - i)
         for k in range(1, last + 1):
+            part = factor[k, i] / factor[0, i]  # first: a product could overflow
             for j in range(k, last + 1):
-                factor[j - k, i + k] -= factor[k, i] * factor[j, i] / factor[0, i]
+                factor[j - k, i + k] -= part * factor[j, i]
         for k in range(1, 4):
             factor[k, i] /= factor[0, i]
 

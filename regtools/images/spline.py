@@ -111,7 +111,7 @@ class SplineImage:
         TypeError
             If `theta` is not a number.
         """
-        return self._coefficients.inner(self._at(theta)).clone()
+        return self._coefficients.inner(self.lattice_coefficients(theta)).clone()
 
     def __call__(self, points: torch.Tensor, theta: float | torch.Tensor = 0.0) -> torch.Tensor:
         """Evaluate the image.
@@ -137,7 +137,7 @@ class SplineImage:
             If `points` is not a tensor of the dtype and device of the data.
         """
         checks.check_points(points, self._data, self.domain)
-        coefficients, dim = self._at(theta), self.domain.dim
+        coefficients, dim = self.lattice_coefficients(theta), self.domain.dim
         order, recorded = _tracing.derivative_depth(points), _tracing.is_recorded(points)
         if (
             recorded
@@ -181,7 +181,7 @@ class SplineImage:
         """
         order = checks.check_order(order)
         self._check_constant(points)
-        return self._taylor(points, self._at(theta), order)
+        return self._taylor(points, self.lattice_coefficients(theta), order)
 
     def taylor_theta_derivative(
         self, points: torch.Tensor, theta: float | torch.Tensor = 0.0, order: int = 1
@@ -210,7 +210,38 @@ class SplineImage:
         rate = self._coefficients.rate(checks.check_theta(theta))
         return self._taylor(points, rate, order)
 
-    def _at(self, theta):
+    def at_cells(self, theta: float | torch.Tensor = 0.0, rate: bool = False) -> torch.Tensor:
+        """Return the image at its own cell centres, shape ``(n,)`` in C order; faster than a call.
+
+        Parameters
+        ----------
+        theta : float or torch.Tensor
+            Blur in pixels⁴, see `coefficients`.
+        rate : bool
+            Whether to return the derivative in theta instead.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `coefficients`.
+        """
+        theta = checks.check_theta(theta)
+        values = (self._coefficients.rate if rate else self._coefficients.at)(theta)
+        beyond = self._coefficients.beyond
+        with _tracing.outside_transforms(values):
+            for axis, m in enumerate(self.domain.m):
+                if not beyond:
+                    around = [1 if k == axis else 0 for k in reversed(range(values.ndim))]
+                    around = [side for side in around for _ in range(2)]
+                    values = torch.nn.functional.pad(values, around)
+                first = beyond if beyond else 1
+                middle = values.narrow(axis, first, m)
+                before, after = (values.narrow(axis, first + k, m) for k in (-1, 1))
+                values = 4 * middle + (before + after)
+            return values.flatten()
+
+    def lattice_coefficients(self, theta):
+        """Return all coefficients, also those beyond the box; not to be changed."""
         return self._coefficients.at(checks.check_theta(theta))
 
     def _check_constant(self, points):

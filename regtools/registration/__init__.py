@@ -1,15 +1,14 @@
 """Registration: maps, the residual of a pair, its derivatives, and the solvers."""
 
 from .derivatives import (
-    SecondOrderModel,
     gauss_newton_hessian,
     gradient,
     hessian,
     jacobian,
     mixed_derivative,
-    second_order_model,
 )
 from .minimise import levenberg_marquardt, newton
+from .model import SecondOrderModel, second_order_model
 from .neural_ode import NeuralODE
 from .overlap import filled
 from .pairs import Registration, default_thetas, register

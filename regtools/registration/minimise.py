@@ -23,7 +23,7 @@ from ..solvers import (
     minimise_damped,
     tell,
 )
-from .derivatives import second_order_model
+from .model import second_order_model
 from .overlap import out_of_sight
 from .problem import RegistrationProblem
 from .results import Result, State

@@ -80,21 +80,24 @@ class Overlap:
             v = v * _rise(low.clamp(0, 1)) * _rise(high.clamp(0, 1))
         return v if self.template_mask is None else v * self.template_mask(y)
 
-    def taylor(self, y: torch.Tensor, order: int):
-        """Return value, gradient (dim columns) and Hessian (dim × dim columns, or None) of v."""
+    def taylor(self, y: torch.Tensor, order: int, part: slice = slice(None)):
+        """Return value, gradient (dim columns) and Hessian (dim × dim columns, or None) of v.
+
+        The points y are those of all cells, or of a part of them.
+        """
+        seen = self._seen[part]
         factors = [
             _product(_along(low, 1 / width), _along(high, -1 / width))
             for (low, high), width in zip(self._distances(y), self._widths(), strict=True)
         ]
         dim = len(factors)
-        value = self._seen * math.prod(one[0] for one in factors)
+        value = seen * math.prod(one[0] for one in factors)
         slope = [
-            self._seen * math.prod(one[int(j == k)] for j, one in enumerate(factors))
-            for k in range(dim)
+            seen * math.prod(one[int(j == k)] for j, one in enumerate(factors)) for k in range(dim)
         ]
         second = [
             [
-                self._seen * math.prod(one[(j == k) + (j == i)] for j, one in enumerate(factors))
+                seen * math.prod(one[(j == k) + (j == i)] for j, one in enumerate(factors))
                 for i in range(dim)
             ]
             for k in range(dim)

@@ -18,8 +18,9 @@ import torch
 
 from ..images import checks
 from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
-from .derivatives import gradient, mixed_derivative, second_order_model
+from .derivatives import gradient, mixed_derivative
 from .minimise import GTOL, levenberg_marquardt, newton
+from .model import second_order_model
 from .problem import RegistrationProblem
 from .results import Result
 

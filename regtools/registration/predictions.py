@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .derivatives import gradient, mixed_derivative, second_order_model
+from .derivatives import gradient, mixed_derivative
+from .model import second_order_model
 
 MATRICES = ("exact", "2JTJ", "JTJ", "printed sign")
 """What a step may be predicted with; the last is the exact Hessian and a step backwards."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 
@@ -89,8 +90,7 @@ class RegistrationProblem:
     Paper, equation (2); Modersitzki, *FAIR* (SIAM, 2009), chapter 6.
     """
 
-    points, scaling = Copied(), Copied()
-    _points: torch.Tensor
+    scaling = Copied()
 
     def __init__(
         self,
@@ -161,7 +161,6 @@ class RegistrationProblem:
         self.template, self.reference = template, reference
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
-        self.points = self.domain.cell_centers(reference.data.dtype, reference.data.device)
         self.weight = math.sqrt(self.domain.cell_volume)
         self._kept = None
 
@@ -174,6 +173,22 @@ class RegistrationProblem:
 
     def __repr__(self):
         return f"RegistrationProblem({self.transform} on {self.domain}, lam={self.lam:g})"
+
+    @cached_property
+    def _points(self):
+        data = self.reference._data
+        with tracing.outside_transforms():
+            return self.domain.cell_centers(data.dtype, data.device)
+
+    @property
+    def box_volume(self):
+        """The volume of the box, as the sum of those of its cells."""
+        return self.domain.cell_volume * math.prod(self.domain.m)
+
+    @property
+    def points(self) -> torch.Tensor:
+        """The cell centres of the reference, shape ``(n, dim)`` in C order; a copy."""
+        return copy(self._points)
 
     def identity(self) -> torch.Tensor:
         """Return the parameters of y(x) = x, with the dtype and device of the images."""
@@ -200,7 +215,7 @@ class RegistrationProblem:
         missing = difference.new_full((1,), (self.overlap.extra * self.overlap.variance) ** 0.5)
         seen = v.square().sum() + self.overlap.extra
         rows = torch.cat([v * difference, missing])
-        return self.weight * (len(y) / seen).sqrt() * rows
+        return (self.box_volume / seen).sqrt() * rows
 
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
         """Return the moved cell centres y(x; w), shape ``(n, dim)``.
@@ -213,13 +228,13 @@ class RegistrationProblem:
             If `w` has another shape than ``(n_params,)``, or the map changes that of the points.
         """
         self.check_parameters(w)
-        return self.checked_points(self.transform(w, self.points))
+        return self.checked_points(self.transform(w, self.points), self._points)
 
-    def checked_points(self, y: torch.Tensor) -> torch.Tensor:
-        """Return what the map made of the points; raise unless these can be looked at."""
+    def checked_points(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Return what the map made of points x; raise unless these can be looked at."""
         name = f"what {type(self.transform).__name__} makes of the points"
-        checks.check_like(name, y, self._points)
-        checks.check_shape(name, y, self._points.shape)
+        checks.check_like(name, y, x)
+        checks.check_shape(name, y, x.shape)
         try:
             checks.check_finite(name, y, "value")
         except ValueError as error:
@@ -243,17 +258,16 @@ class RegistrationProblem:
 
     def check_parameters(self, w: torch.Tensor, name: str = "w") -> None:
         """Raise unless `w` has the shape ``(n_params,)``, and is like the images."""
-        checks.check_vector(name, w, self.transform.n_params, self._points)
+        checks.check_vector(name, w, self.transform.n_params, self.reference._data)
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
         theta = checks.check_theta(theta)
-        if torch.is_tensor(theta) or not tracing.is_plain(self.reference.data):
-            return self.reference(self._points, theta)
+        if torch.is_tensor(theta) or not tracing.is_plain(self.reference._data):
+            return self.reference.at_cells(theta)
         kept = self._kept
         if kept is None or kept[0] != theta:
-            with tracing.outside_transforms():
-                kept = self._kept = theta, self.reference(self._points, theta)
+            kept = self._kept = theta, self.reference.at_cells(theta)
         return copy(kept[1])
 
     def covered(self, w: torch.Tensor) -> float:
@@ -266,12 +280,12 @@ class RegistrationProblem:
     def loss_out_of_sight(self, theta: float) -> float:
         """Return the loss with nothing of the template in sight."""
         if self.overlap is not None:
-            return self.domain.cell_volume * len(self._points) * self.overlap.variance
+            return self.box_volume * self.overlap.variance
         return self.domain.cell_volume * float(self.reference_values(theta).square().sum())
 
     def scaled(self, derivative: torch.Tensor) -> torch.Tensor:
         """Return a gradient or Hessian in z, from that in w: Sᵀ g or Sᵀ H S, see `newton`."""
-        checks.check_like("derivative", derivative, self._points)
+        checks.check_like("derivative", derivative, self.reference._data)
         axes = 1 if derivative.ndim == 1 else 2
         checks.check_shape("derivative", derivative, (self.transform.n_params,) * axes)
         S = self.scaling
@@ -299,7 +313,7 @@ class RegistrationProblem:
             got = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
             raise ValueError(f"regularizer must return a tensor without axes; got {got}")
         name = "what the regularizer returns"
-        checks.check_like(name, value, self._points)
+        checks.check_like(name, value, self.reference._data)
         try:
             checks.check_finite(name, value, "value")
         except ValueError as error:

@@ -142,7 +142,7 @@ class Search:
         variance = float(problem.reference.data.var(correction=0))
         if problem.overlap is not None:
             variance = problem.overlap.variance
-        self.alone = variance * problem.domain.cell_volume * len(problem.points)
+        self.alone = variance * problem.box_volume
 
     def run(self, wished: tuple[list, bool]) -> None:
         """Try what is wished for; Ctrl-C leaves what there is, if there is something."""

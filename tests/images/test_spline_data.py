@@ -164,3 +164,24 @@ def test_values_inside_vmap_are_checked_too():
     batch[1, 2, 0] = math.nan
     with pytest.raises(ValueError, match="points must be finite; 1 of 24"):
         vmap(image)(batch)
+
+
+@pytest.mark.parametrize("extension", ["zero", "mirror"])
+@pytest.mark.parametrize("m", [(7,), (6, 9), (4, 5, 6)])
+def test_values_at_the_cells_are_those_of_a_call(m, extension):
+    domain = Domain([end for k in range(len(m)) for end in (k, k + 2.0)], m)
+    data = torch.from_numpy(np.random.default_rng(0).standard_normal(m)).requires_grad_()
+    image = SplineImage(data, domain, extension)
+    theta = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    ours, called = image.at_cells(theta), image(domain.cell_centers(), theta)
+    torch.testing.assert_close(ours, called, rtol=0, atol=1e-13)
+    weights = torch.linspace(-1, 2, len(ours), dtype=torch.float64)
+    pairs = zip(
+        torch.autograd.grad(weights @ ours, (data, theta), retain_graph=True),
+        torch.autograd.grad(weights @ called, (data, theta), retain_graph=True),
+        strict=True,
+    )
+    for mine, theirs in pairs:
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-12)
+    rate = image.taylor_theta_derivative(domain.cell_centers(), 0.7, 0)[(0,) * len(m)]
+    torch.testing.assert_close(image.at_cells(0.7, rate=True), rate, rtol=0, atol=1e-12)

@@ -1,0 +1,91 @@
+"""Sums of squares of the difference of two images under an affine map, with their derivatives."""
+
+import math
+from itertools import combinations_with_replacement
+
+import numpy as np
+
+from . import _taylor, _tracing
+
+_BLOCK = 2**12  # cells of a block, in whole lines
+_PER_THREAD = 2**14  # cells
+
+
+def sums_of_squares(template, theta, reference, affine, order, seen=None, mask=None, fade=1.0):
+    r"""Sum :math:`q^2` over the cells of a box, and its derivatives in an affine map.
+
+    The cells stream by, no row of a Jacobian is kept: the derivatives are moments of those of
+    :math:`q^2` against (ξ, 1), where ξ runs from −1 to 1 along each axis of the box. The template
+    is looked at in :math:`u = \mathsf A (\xi, 1)`, counted in pixels. Without `seen` it is
+    :math:`q = \mathcal T(u) - \mathcal R`; with it, :math:`q = v\,(\mathcal T - \mathcal R)`, and
+    the sums of :math:`v^2` are returned too. Blocks of cells are summed in a fixed order, so the
+    result does not depend on the number of threads.
+
+    Parameters
+    ----------
+    template : SplineImage
+        One that `streams`.
+    theta : float
+        Its blur.
+    reference : torch.Tensor
+        Values at the cells, shape ``domain.m`` of the template.
+    affine : numpy.ndarray
+        Shape ``(d, d + 1)``; u = −½ and m − ½ are the borders of the box.
+    order : int
+        2, or 1 to leave the curvature of the images out of the second moments.
+    seen : torch.Tensor, optional
+        v of each cell, where u is well inside the box.
+    mask : SplineImage, optional
+        What v is multiplied with at u.
+    fade : float
+        Pixels within which v rises from the border of the box.
+
+    Returns
+    -------
+    list of tuple
+        For q² and v² the value, the first moments ``(d (d + 1),)``, and the second moments
+        ``(d (d + 1), d (d + 1))``, per pixel.
+    """
+    from . import _sum_kernels  # only here: Numba takes half a second to import
+    from ._numba import share
+
+    m, nothing = template.domain.m, np.empty(0)
+    d, lines = len(m), math.prod(m[:-1])
+    per_block = max(1, _BLOCK // m[-1])
+    n_blocks = -(-lines // per_block)
+    size = 1 + d * (d + 1) + d * (d + 1) // 2 * (d + 1) ** 2
+    out = np.zeros((n_blocks, 1 if seen is None else 2, size))
+    with _tracing.outside_transforms():
+        coefficients = template.lattice_coefficients(theta)
+        trust = nothing if mask is None else mask.lattice_coefficients(0.0).reshape(-1).numpy()
+        images = [coefficients.reshape(-1).numpy(), reference.detach().reshape(-1).numpy()]
+        images += [nothing if seen is None else seen.detach().reshape(-1).numpy(), trust]
+    lattice, beyond = tuple(coefficients.shape), (coefficients.shape[0] - m[0]) / 2
+    share(
+        _sum_kernels.kernel(d, order, seen is not None),
+        n_blocks,
+        math.prod(m),
+        _PER_THREAD,
+        *(out, *images, lattice, beyond, m, affine, fade, per_block),
+    )
+    return [_unpacked(one, d) for one in out.sum(axis=0)]
+
+
+def streams(image):
+    """Say whether `sums_of_squares` takes an image: constant numbers on the CPU, 2 or 3 axes."""
+    data = image._data
+    return (
+        _taylor.COMPILED
+        and data.device.type == "cpu"
+        and data.ndim in (2, 3)
+        and _tracing.is_plain(data)
+        and not _tracing.records_program()
+    )
+
+
+def _unpacked(total, d):
+    p = d * (d + 1)
+    half, second = total[1 + p :].reshape(-1, d + 1, d + 1), np.empty((d, d + 1, d, d + 1))
+    for one, (k, j) in zip(half, combinations_with_replacement(range(d), 2), strict=True):
+        second[k, :, j] = second[j, :, k] = one
+    return total[0], total[1 : 1 + p], second.reshape(p, p)

@@ -1,0 +1,86 @@
+"""Sums over the points of a problem whose map is affine: one compiled pass, see `sums_of_squares`.
+
+One small matrix makes the derivatives in the entries of A and b from moments of (ξ, 1); those in
+the parameters of a map with fewer of them follow by the chain rule.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import torch
+from torch.func import hessian, jacfwd
+
+from ..images import streams, sums_of_squares, tracing
+from .overlap import FADE
+from .transforms import Affine, AffineSubset, Transform
+
+_DEFINED_HERE = (Transform, AffineSubset, Affine)
+_METHODS = ("__call__", "local", "jacobian", "pull_back", "curvature")
+
+
+def fits(problem, w, theta):
+    """Say whether the points of a problem can stream: constants, and no map of one's own."""
+    kind = type(problem.transform)
+    return (
+        isinstance(problem.transform, AffineSubset)
+        and all(_origin(kind, name) in _DEFINED_HERE for name in _METHODS)
+        and (not torch.is_tensor(theta) or tracing.is_plain(theta))
+        and tracing.is_plain(w)
+        and all(map(streams, _images(problem)))
+    )
+
+
+def _origin(kind, name):
+    """The class that defines a method."""
+    return next(one for one in kind.__mro__ if name in vars(one))
+
+
+def _images(problem):
+    mask = None if problem.overlap is None else problem.overlap.template_mask
+    return [problem.template, problem.reference, *([] if mask is None else [mask])]
+
+
+def sums(problem, w, theta, order):
+    """Return (value, gradient, matrix) in w for each family of squares, as NumPy arrays.
+
+    Of order 2 the matrix is the Hessian, of order 1 the part of it that Gauss and Newton keep.
+    """
+    domain, transform, overlap = problem.domain, problem.transform, problem.overlap
+    d, theta = domain.dim, float(theta)
+    corners = list(itertools.product(*zip(domain.lower, domain.upper, strict=True)))
+    problem.checked_points(transform(w, w.new_tensor(corners)), w.new_tensor(corners))
+    with tracing.outside_transforms():
+        affine = transform.affine(w)
+        a = affine.numpy().astype(float)
+    lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
+    centre, half = (lower + upper) / 2, (upper - lower) / 2
+    A, b = a[: d * d].reshape(d, d), a[d * d :]
+    places = np.column_stack([A * half, A @ centre + b - lower]) / h[:, None]
+    places[:, d] -= 0.5
+    more = {}
+    if overlap is not None:
+        more = {"seen": overlap._seen, "mask": overlap.template_mask, "fade": FADE}
+    reference = problem.reference_values(theta)
+    found = sums_of_squares(problem.template, theta, reference, places, order, **more)
+    chain = np.zeros((d * d + d, d, d + 1))  # from per pixel, against (ξ, 1), to A and b
+    for k in range(d):
+        for j in range(d):
+            chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
+        chain[d * d + k, k, d] = 1 / h[k]
+    chain = chain.reshape(d * d + d, -1)
+    found = [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
+    if isinstance(transform, Affine):
+        return found
+    return [_in_parameters(transform, w, order, *one) for one in found]
+
+
+def _in_parameters(transform, w, order, value, gradient, matrix):
+    """The chain rule through ``transform.affine``."""
+    changes = jacfwd(transform.affine)(w).numpy(force=True).astype(float)
+    matrix = changes.T @ matrix @ changes
+    if order == 2:
+        pull = w.new_tensor(gradient)
+        matrix = matrix + hessian(lambda v: pull @ transform.affine(v))(w).numpy(force=True)
+    return value, changes.T @ gradient, matrix

@@ -1,0 +1,281 @@
+r"""Loss, gradient and Hessian of a registration problem at one point, for a Newton step.
+
+The images know their own derivatives (`SplineImage.taylor`), the transformation knows how
+points move, and the chain rule joins the two:
+
+.. math::
+   J = \lVert r \rVert^2, \quad r = \sqrt{h}\,(\mathcal T(y(w)) - \mathcal R), \quad
+   \nabla J = 2 r^\top \partial r, \quad
+   \nabla^2 J = 2\,\partial r^\top \partial r + 2 \sum_i r_i \nabla^2 r_i .
+
+The points are summed in one pass: those of an affine map in `sums_of_squares`, those of any other
+in blocks, so no array with a row for each point and a column for each parameter is formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch.func import grad, jacfwd
+from torch.func import hessian as ad_hessian
+
+from ..images import ShortRepr, checks, tracing
+from . import _affine
+from .overlap import split, times
+from .problem import RegistrationProblem
+
+_BLOCK = 2**14  # points summed at a time
+
+
+@dataclass(frozen=True, repr=False)
+class SecondOrderModel(ShortRepr):
+    """Loss with first and second derivatives at one point.
+
+    Attributes
+    ----------
+    loss : torch.Tensor
+        A number.
+    gradient : torch.Tensor
+        Shape ``(p,)``.
+    hessian : torch.Tensor or None
+        Shape ``(p, p)``: the exact Hessian, if it was asked for.
+    gauss_newton : torch.Tensor
+        Shape ``(p, p)``: 2 JᵀJ, with the regulariser's Hessian as the other. This and the next two
+        are computed when they are first looked at.
+    residual : torch.Tensor
+        Shape ``(n,)``.
+    jacobian : torch.Tensor
+        Shape ``(n, p)``: derivative of the residual.
+    """
+
+    loss: torch.Tensor
+    gradient: torch.Tensor
+    hessian: torch.Tensor | None
+    _gauss_newton: Callable[[], torch.Tensor] = field(repr=False)
+    _residual: Callable[[], torch.Tensor] = field(repr=False)
+    _jacobian: Callable[[], torch.Tensor] = field(repr=False)
+
+    @cached_property
+    def gauss_newton(self):
+        """2 JᵀJ, shape ``(p, p)``."""
+        return self._gauss_newton()
+
+    @cached_property
+    def residual(self):
+        """The residual, shape ``(n,)``."""
+        return self._residual()
+
+    @cached_property
+    def jacobian(self):
+        """The derivative of the residual, shape ``(n, p)``."""
+        return self._jacobian()
+
+
+def second_order_model(
+    problem: RegistrationProblem, w: torch.Tensor, theta: float | torch.Tensor, exact: bool = True
+) -> SecondOrderModel:
+    """Return everything a Newton or Gauss–Newton step needs, in one pass over the image.
+
+    Parameters
+    ----------
+    problem : RegistrationProblem
+        The pair, the map and the regulariser.
+    w : torch.Tensor
+        Parameters, shape ``(p,)``.
+    theta : float or torch.Tensor
+        Blur in pixels⁴.
+    exact : bool
+        Whether to form the exact Hessian.
+
+    Returns
+    -------
+    SecondOrderModel
+
+    References
+    ----------
+    Paper, section 3.3.2, with the factors 2 that belong to ‖r‖² (not ‖r‖²/2). Chapters 2 and 4.
+    """
+    checks.check_kind("problem", problem, RegistrationProblem)
+    problem.check_parameters(w)
+    exact, theta = checks.check_flag("exact", exact), checks.check_theta(theta)
+    if tracing.is_followed(w):
+        return _by_ad(problem, w, theta, exact)
+    w = tracing.constant(w).clone()
+    loss, gradient, matrix = _numbers(problem, w, theta, exact)
+
+    def gauss_newton():
+        return matrix if not exact else _numbers(problem, w, theta, False)[2]
+
+    return SecondOrderModel(
+        loss,
+        gradient,
+        matrix if exact else None,
+        gauss_newton,
+        lambda: problem.residual(w, theta),
+        lambda: dense_jacobian(problem, w, theta),
+    )
+
+
+def _by_ad(problem, w, theta, exact):
+    """The model from the residual alone, to be differentiated further."""
+    residual = problem.residual(w, theta)
+    changes = jacfwd(lambda v: problem.residual(v, theta))(w)
+    loss, gradient = residual.square().sum(), 2 * residual @ changes
+    gauss_newton = 2 * changes.T @ changes
+    hessian = ad_hessian(lambda v: square(problem, v, theta))(w) if exact else None
+    if problem.lam:
+        stiffness = ad_hessian(problem.penalty)(w)
+        loss, gradient = loss + problem.penalty(w), gradient + grad(problem.penalty)(w)
+        gauss_newton = gauss_newton + stiffness
+        hessian = None if hessian is None else hessian + stiffness
+    parts = [lambda one=one: one for one in (gauss_newton, residual, changes)]
+    return SecondOrderModel(loss, gradient, hessian, *parts)
+
+
+def square(problem, w, theta):
+    """‖r‖², to be differentiated by torch."""
+    return problem.residual(w, theta).square().sum()
+
+
+def _numbers(problem, w, theta, exact):
+    """Loss, gradient, and the Hessian or its Gauss–Newton part, with the regulariser."""
+    if _affine.fits(problem, w, theta):
+        families = [
+            _Sums(*map(w.new_tensor, one))
+            for one in _affine.sums(problem, w, theta, 2 if exact else 1)
+        ]
+    else:
+        families = _sums_by_blocks(problem, w, theta, exact)
+    found = (_plain if problem.overlap is None else _normalised)(problem, families, exact)
+    if not problem.lam:
+        return found
+    more = problem.penalty(w), grad(problem.penalty)(w), ad_hessian(problem.penalty)(w)
+    return [one + other for one, other in zip(found, more, strict=True)]
+
+
+def _plain(problem, families, exact):
+    return [problem.domain.cell_volume * part for part in families[0]]
+
+
+def _normalised(problem, families, exact):
+    """The loss of `overlap`, V (Q + E σ²) / (D + E), with its derivatives."""
+    (Q, D), overlap = families, problem.overlap
+    M, N = D.value + overlap.extra, Q.value + overlap.extra * overlap.variance
+    volume = problem.box_volume
+    gradient = (Q.gradient - N / M * D.gradient) / M
+    if exact:
+        both = torch.outer(gradient, D.gradient)
+        matrix = (Q.matrix - N / M * D.matrix - both - both.T) / M
+    else:
+        both = torch.outer(Q.gradient, D.gradient) / M**2
+        alone = torch.outer(D.gradient, D.gradient) * N / M**3
+        matrix = Q.matrix / M - (both + both.T - alone) / 2
+    return volume * N / M, volume * gradient, volume * matrix
+
+
+class _Sums(NamedTuple):
+    """A sum of squares over the points, with its derivatives in w."""
+
+    value: torch.Tensor
+    gradient: torch.Tensor
+    matrix: torch.Tensor
+
+
+def _sums_by_blocks(problem, w, theta, exact):
+    """The sums of squares for any map: of q, and of the visibility where there is one."""
+    totals = None
+    for part in _parts(problem):
+        y, dy_dw, curvature = local(problem, w, part)
+        terms = _difference(problem, y, theta, part, 2 if exact else 1)
+        if problem.overlap is not None:
+            v = problem.overlap.taylor(y, 2 if exact else 1, part)
+            found = [_squares(times(v, terms), dy_dw, curvature), _squares(v, dy_dw, curvature)]
+        else:
+            found = [_squares(terms, dy_dw, curvature)]
+        if totals is None:
+            totals = found
+        else:
+            pairs = zip(totals, found, strict=True)
+            totals = [_Sums(*map(torch.add, one, other)) for one, other in pairs]
+    return totals
+
+
+def _parts(problem):
+    n = len(problem._points)
+    return [slice(first, first + _BLOCK) for first in range(0, n, _BLOCK)]
+
+
+def _difference(problem, y, theta, part, order):
+    """𝒯(y) − ℛ with its derivatives in y."""
+    value, slope, second = split(problem.template.taylor(y, theta, order))
+    return value - problem.reference_values(theta)[part], slope, second
+
+
+def _squares(terms, dy_dw, curvature):
+    """Sum the squares of a function of y, given as value, gradient and Hessian."""
+    value, slope, second = terms
+    # Sums over the few axes, written out: batches of tiny matrices are slow in torch.
+    dy_dw = dy_dw.unbind(1)
+    changes = _along(slope, dy_dw)
+    gradient, matrix = 2 * value @ changes, 2 * changes.T @ changes
+    if second is not None:
+        rows = [_along([2 * value * entry for entry in row], dy_dw) for row in second]
+        matrix = matrix + torch.cat(dy_dw).T @ torch.cat(rows)
+        pull = torch.stack([2 * value * entry for entry in slope], dim=1)
+        matrix = matrix + curvature(pull)
+    return _Sums(value.square().sum(), gradient, matrix)
+
+
+def _along(columns, dy_dw):
+    """Sum over the axes of a column (n,) times the derivatives (n, p) of y along that axis."""
+    return sum(column[:, None] * dy for column, dy in zip(columns, dy_dw, strict=True))
+
+
+def local(problem, w, part=slice(None)):
+    """The moved points and their derivatives in w, each of the shape that is asked for."""
+    x = problem._points[part]
+    y, dy_dw, curvature = problem.transform.local(w, x.clone())
+    y = constant(problem, problem.checked_points(y, x))
+    p, name = len(w), type(problem.transform).__name__
+    checks.check_shape(f"{name}.jacobian", dy_dw, (*y.shape, p))
+
+    def checked(weights):
+        found = curvature(weights)
+        checks.check_shape(f"{name}.curvature", found, (p, p))
+        return found
+
+    return y, dy_dw, checked
+
+
+def constant(problem, y):
+    """Return the moved points; raise if autograd follows what the map holds besides w.
+
+    A transform, over theta say, wraps them though they do not depend on theta: they are unwrapped.
+    """
+    if tracing.inside_transforms() and not tracing.is_recorded(y):
+        return tracing.constant(y)
+    name = f"what {type(problem.transform).__name__} makes of the points"
+    hint = "freeze what the map holds besides w, or use torch.no_grad()"
+    checks.check_constant(name, y, hint, batched=True)
+    return y
+
+
+def dense_jacobian(problem, w, theta):
+    """∂r/∂w, shape ``(n, p)``, or ``(n + 1, p)`` with "overlap"."""
+    y, dy_dw, _ = local(problem, w)
+    terms, dy_dw = _difference(problem, y, theta, slice(None), 1), dy_dw.unbind(1)
+    if problem.overlap is None:
+        return problem.weight * _along(terms[1], dy_dw)
+    overlap = problem.overlap
+    v = overlap.taylor(y, 1)
+    q, slope, _ = times(v, terms)
+    D_gradient, M = 2 * v[0] @ _along(v[1], dy_dw), v[0].square().sum() + overlap.extra
+    rows = torch.cat([q, q.new_full((1,), (overlap.extra * overlap.variance) ** 0.5)])
+    changes = _along(slope, dy_dw)
+    changes = torch.cat([changes, torch.zeros_like(changes[:1])])
+    root = (problem.box_volume / M).sqrt()
+    return root * (changes - rows[:, None] * D_gradient / (2 * M))
