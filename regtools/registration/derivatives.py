@@ -31,7 +31,7 @@ def gradient(
     problem.check_parameters(w)
     if tracing.is_followed(w):
         return grad(lambda v: problem.loss(v, theta))(w)
-    if problem.overlap is not None or _affine.fits(problem, w, checks.check_theta(theta)):
+    if _in_one_pass(problem, w, theta):
         return second_order_model(problem, w, theta, exact=False).gradient
     y = constant(problem, problem.moved_points(w))
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
@@ -39,6 +39,19 @@ def gradient(
     pull = (2 * problem.domain.cell_volume * residual)[:, None] * torch.stack(slope, dim=1)
     result = _pulled(problem, w, pull)
     return result + grad(problem.penalty)(w) if problem.lam else result
+
+
+def loss_and_gradient(problem, w, theta):
+    """Return J and its gradient at a constant w, in one pass over the points if that is less."""
+    if not _in_one_pass(problem, w, theta):
+        return problem.loss(w, theta), gradient(problem, w, theta)
+    model = second_order_model(problem, w, theta, exact=False)
+    return model.loss, model.gradient
+
+
+def _in_one_pass(problem, w, theta):
+    """Whether the Gauss–Newton model is the short way to the gradient; else a reverse pass is."""
+    return problem.overlap is not None or _affine.fits(problem, w, checks.check_theta(theta))
 
 
 def jacobian(

@@ -331,7 +331,7 @@ def _result(task, point, history, n_evaluations, tolerance, status):
     if status is Status.SMALL_STEP and task.undefined:
         status = Status.NOT_FINITE  # what kept the steps small
     n_iter, advice = len(history) - 1, ADVICE[status]
-    if task.problem.overlap is not None and (lost := out_of_sight(task.problem, point)):
+    if task.problem.overlap is not None and (lost := out_of_sight(task.problem, point, task.theta)):
         status, advice = Status.NO_OVERLAP, lost
     return Result(
         success=status is Status.CONVERGED,

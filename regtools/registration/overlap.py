@@ -136,9 +136,9 @@ def filled(image: SplineImage, mask: torch.Tensor | None) -> SplineImage:
     return SplineImage(data, domain, "mirror")
 
 
-def out_of_sight(problem, point) -> str:
+def out_of_sight(problem, point, theta) -> str:
     """Say what is wrong where the template has left the reference; empty if it has not."""
-    share = problem.covered(point.w)
+    share = problem.covered(point.w, theta)
     alone = problem.loss_out_of_sight(0.0)
     if share >= LEAST and point.loss < alone:
         return ""

@@ -18,7 +18,7 @@ import torch
 
 from ..images import checks
 from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
-from .derivatives import gradient, mixed_derivative
+from .derivatives import loss_and_gradient, mixed_derivative
 from .minimise import GTOL, levenberg_marquardt, newton
 from .model import second_order_model
 from .problem import RegistrationProblem
@@ -227,10 +227,10 @@ def _prediction_matrix(problem, step, corrector, predictor):
 def _loss_and_slope(problem, w, theta):
     """Loss and gradient norm at a point, as the solvers measure it; NaN where it is not defined."""
     try:
-        slope = problem.scaled(gradient(problem, w, theta))
+        loss, slope = loss_and_gradient(problem, w, theta)
     except NotFiniteError:
         return math.nan, math.nan
-    return float(problem.loss(w, theta)), float(slope.norm())
+    return float(loss), float(problem.scaled(slope).norm())
 
 
 def check_thetas(thetas):

@@ -10,6 +10,7 @@ import torch
 
 from ..images import Copied, Pair, SplineImage, checks, copy, tracing
 from ..solvers import NotFiniteError
+from . import _affine
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -270,12 +271,18 @@ class RegistrationProblem:
             kept = self._kept = theta, self.reference.at_cells(theta)
         return copy(kept[1])
 
-    def covered(self, w: torch.Tensor) -> float:
-        """Return which part of the reference the template covers; 1 where it is zero outside."""
+    def covered(self, w: torch.Tensor, theta: float = 0.0) -> float:
+        """Return which part of the reference the template covers; 1 where it is zero outside.
+
+        It is the same at any `theta`; one at which the loss was computed last saves work.
+        """
         if self.overlap is None:
             return 1.0
-        v = self.overlap.visibility(self.moved_points(w)).detach()
-        return float(v.square().sum() / self.overlap.seen.square().sum())
+        if _affine.fits(self, w, theta):
+            seen = _affine.sums(self, w, theta, 1)[1][0]
+        else:
+            seen = self.overlap.visibility(self.moved_points(w)).detach().square().sum()
+        return float(seen / self.overlap._seen.square().sum())
 
     def loss_out_of_sight(self, theta: float) -> float:
         """Return the loss with nothing of the template in sight."""
