@@ -276,6 +276,7 @@ class RegistrationProblem:
 
         It is the same at any `theta`; one at which the loss was computed last saves work.
         """
+        self.check_parameters(w)
         if self.overlap is None:
             return 1.0
         if _affine.fits(self, w, theta):

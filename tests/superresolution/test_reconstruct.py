@@ -55,5 +55,7 @@ def test_an_image_that_cg_does_not_reach_is_announced():
     problem = SuperResolutionProblem(FRAMES.float(), DOMAIN, 2, 1e-8)
     with pytest.warns(RuntimeWarning, match="not accurate: lam = 1e-08 is lost in rounding"):
         problem.reconstruct(W0.float())
+    # Which of these λ is the one hangs on rounding.
     with pytest.warns(RuntimeWarning, match=r"may be off by up to \d+ %, as the matr"):
-        problem.replaced(lam=3e-4).reconstruct(W0.float())
+        for lam in np.geomspace(1.5e-4, 1e-3, 15):
+            problem.replaced(lam=float(lam)).reconstruct(W0.float())
