@@ -392,7 +392,7 @@ function drawRun({ count }, axes, { path }, s, k) {
 
 /* The errors at the starts where the reader has been. */
 function drawStarts(axes, { errors }, bits, s, plain, visited) {
-  const [xLabel, yLabel] = ["differentiation begins at s", "error / error of none"];
+  const [xLabel, yLabel] = ["differentiation begins at s", "error / error without"];
   const chart = new Chart({ x: axes.k, y: axes.error, xLabel, yLabel });
   const points = (all) => all.map((error, j) => [j, error]).filter(([j]) => visited.has(j));
   chart.line([[-1, 1], [errors.length, 1]], "text dotted", "no derivative");
@@ -420,7 +420,7 @@ export function mount(root, data) {
     visited.add(s);
     const result = solve(bits), plain = bits === 53 ? null : solve(53), view = result.look(s, k), axes = AXES[size];
     said.textContent = describe(problem, bits, s, k, result, view, plain);
-    const steps = k > s ? k - s : k, after = `Polynomial, ${steps} iteration${steps === 1 ? "" : "s"} in`;
+    const steps = k > s ? k - s : k, after = `Polynomial after ${steps} iteration${steps === 1 ? "" : "s"}`;
     panels.replaceChildren(...[
       [after, drawPolynomial(problem, axes, view)],
       size === 2 ? ["Iterates on the level lines", drawWalk(problem, axes, result, s, k)]

@@ -199,7 +199,7 @@ def _draw_starts(system, ax):
     ax.plot(starts, [system.error(system.derivative(s)) for s in starts], "oC1-", label="53 bits")
     ax.axhline(1, color="k", ls=":", label="no derivative")
     ax.set(title="Error of the derivative", xlabel="differentiation begins at s")
-    ax.set(ylabel="error / error of none")
+    ax.set(ylabel="error / error without")
     ax.set_xticks(starts)
     _legend(ax)
 

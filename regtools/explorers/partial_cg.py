@@ -13,7 +13,7 @@ from .explorer import Explorer, Panel
 from .partial_columns import COUNTS, DOUBLE, FRACTIONS, PARAMETER, Columns, differentiated
 from .plotting import RULE_STYLES, plot_residual
 
-HIGHEST = 1e4  # error over that of none that is drawn; an arrow marks what is larger
+LOWEST, HIGHEST = 1e-6, 1e4  # error over that without a derivative; an arrow marks what is larger
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Fraction:
         Precision of the last iterations and their derivative.
     fraction : float
         The part that is differentiated.
-    unrolled, implicit : torch.Tensor
-        Shape ``domain.m``: one column of ∂f/∂w, from the last `count` iterations and from as many
-        iterations of the tangent equations in double precision.
+    unrolled : torch.Tensor
+        Shape ``domain.m``: one column of ∂f/∂w, from the last `count` iterations.
     errors_unrolled, errors_implicit : numpy.ndarray
-        For each of `FRACTIONS`.
+        For each of `FRACTIONS`: from the last iterations, and from as many iterations of the
+        tangent equations in double precision.
     """
 
     n_iter: int
@@ -42,7 +42,6 @@ class Fraction:
     bits: int
     fraction: float
     unrolled: torch.Tensor
-    implicit: torch.Tensor
     errors_unrolled: np.ndarray
     errors_implicit: np.ndarray
 
@@ -70,7 +69,7 @@ class FractionView:
         implicit = [columns.own_cg(each, n_iter) for each in FRACTIONS]
         errors = [np.array([columns.error(each) for each in row]) for row in (unrolled, implicit)]
         at, count = FRACTIONS.index(fraction), differentiated(fraction, n_iter)
-        return Fraction(n_iter, count, bits, fraction, unrolled[at], implicit[at], *errors)
+        return Fraction(n_iter, count, bits, fraction, unrolled[at], *errors)
 
     def draw_errors(self, result, ax):
         """Draw the errors over the fraction, relative to no derivative, and mark this one."""
@@ -80,17 +79,20 @@ class FractionView:
             (result.errors_implicit, "implicit", "own CG"),
         ]:
             style = RULE_STYLES[rule] | {"label": label}
-            ax.semilogy(percents, errors / none, marker=".", **style)
-            at = errors[FRACTIONS.index(result.fraction)] / none
-            place, marker = (min(at, HIGHEST), "o" if at <= HIGHEST else "^")
-            options = {"color": style["color"], "ms": 7, "clip_on": False}
-            ax.semilogy(100 * result.fraction, place, marker, **options)
+            ratios = errors / none
+            ax.semilogy(percents, np.minimum(ratios, HIGHEST), marker=".", **style)
+            options = {"color": style["color"], "clip_on": False, "ls": ""}
+            above = ratios > HIGHEST
+            ax.semilogy(percents[above], np.full(above.sum(), HIGHEST), marker="^", **options)
+            at = FRACTIONS.index(result.fraction)
+            place, marker = min(ratios[at], HIGHEST), "^" if above[at] else "o"
+            ax.semilogy(percents[at], place, marker=marker, ms=8, **options)
         ax.axhline(1, color="0.6", lw=0.8, ls=":", zorder=0)
         ax.text(100, 1.6, "no derivative", color="0.4", ha="right", va="bottom", fontsize=7)
-        ax.set(xlim=(0, 100), ylim=(1e-3, HIGHEST), yticks=[1e-2, 1, 1e2, 1e4])
+        ax.set(xlim=(0, 100), ylim=(LOWEST, HIGHEST), yticks=[1e-6, 1e-4, 1e-2, 1, 1e2, 1e4])
         ax.minorticks_off()
-        ax.set(xlabel="part differentiated [%]", title="error / error of none")
-        ax.legend(loc="upper right", fontsize=7)
+        ax.set(xlabel="part differentiated [%]", title="error / error without")
+        ax.legend(loc="lower left", fontsize=7)
 
     def draw_true(self, result, ax):
         """Draw the true column."""
@@ -99,10 +101,6 @@ class FractionView:
     def draw_last(self, result, ax):
         """Draw the column from the last iterations."""
         self._draw(result.unrolled, ax, f"last {result.count} iterations")
-
-    def draw_own(self, result, ax):
-        """Draw the column from the tangent equations' own CG."""
-        self._draw(result.implicit, ax, f"own CG, {result.count} iterations")
 
     def _draw(self, column, ax, title):
         """Scaled as the true column; where it is much larger, by itself."""
@@ -126,10 +124,6 @@ class FractionView:
     def alt_last(self, result):
         """Return the text alternative of the column from the last iterations."""
         return _alt("last iterations", _beside_truth(self._distance(result.unrolled)))
-
-    def alt_own(self, result):
-        """Return the text alternative of the column from the tangent equations' own CG."""
-        return _alt("own CG", f"error {_short(self._distance(result.implicit))}")
 
     def describe(self, result):
         """Say how wrong the last iterations are beside no derivative and beside their own CG."""
@@ -164,7 +158,6 @@ class FractionView:
                 Panel(self.draw_errors, self.alt_errors, size=(2.8, 2.2)),
                 Panel(self.draw_true, _alt("true", "what is wanted"), size, lossless=False),
                 Panel(self.draw_last, self.alt_last, size, lossless=False),
-                Panel(self.draw_own, self.alt_own, size, lossless=False),
             ],
             [
                 Control("fraction", "Part differentiated", FRACTIONS, **options),

@@ -74,6 +74,21 @@ def test_eight_unknowns_in_double_precision_by_the_package():
     assert min(errors[6:8]) > 1e4
 
 
+def test_what_the_chapter_says_of_eight_unknowns():
+    """In double precision, as the browser has it: good up to s = 3, 22 at 4, by accident at 9."""
+    system = eight()
+    lists = [x.tolist() for x in (system.matrix, system.right, system.tangent)]
+    first = dual_cg.recurrence(*lists, [0.0] * 8, 12)
+    errors, solution = [], np.linalg.solve(system.matrix, system.right)
+    for start, (stopped, _) in enumerate(first):
+        slopes = dual_cg.recurrence(*lists, stopped, 12 - start)[-1][1]
+        errors.append(dual_cg.relative_error(system, slopes))
+    assert max(errors[:4]) < 0.01 and round(errors[4]) == 22 and round(errors[9], 2) == 0.73
+    assert min(errors[4:9] + errors[10:]) == 1.0  # none at all, at the end
+    gaps = [np.abs(x - solution).max() / np.abs(solution).max() for x, _ in first]
+    assert gaps[8] > 0.1 and gaps[9] < 1e-3  # eight iterations do not arrive, nine all but do
+
+
 def test_no_derivative_and_the_true_one(explorer):
     system = eight()
     assert system.error(np.zeros(8)) == pytest.approx(1, rel=1e-14)

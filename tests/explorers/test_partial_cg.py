@@ -82,10 +82,22 @@ def test_a_wrong_column_has_a_scale_of_its_own(view):
 def test_errors_are_drawn_relative_to_no_derivative(view):
     result, ax = view.compute(fraction=0.7, n_iter=50), matplotlib_axes()
     view.draw_errors(result, ax)
-    last, mark = ax.lines[:2]
+    last, above, mark = ax.lines[:3]
     np.testing.assert_allclose(last.get_ydata()[0], 1)
     np.testing.assert_allclose(last.get_ydata(), result.errors_unrolled / result.errors_unrolled[0])
+    assert len(above.get_ydata()) == 0
     assert mark.get_ydata()[0] == pytest.approx(result.error / result.errors_unrolled[0])
+
+
+def test_errors_too_large_to_draw_have_an_arrow(view):
+    whole, ax = view.compute(fraction=0.7, n_iter=50), matplotlib_axes()
+    errors = whole.errors_unrolled.copy()
+    errors[2:4] = 1e5 * errors[0]
+    view.draw_errors(type(whole)(**{**vars(whole), "errors_unrolled": errors}), ax)
+    line, above, mark = ax.lines[:3]
+    assert max(line.get_ydata()) == mark.get_ydata()[0] == ax.get_ylim()[1]
+    assert above.get_marker() == mark.get_marker() == "^"
+    np.testing.assert_allclose(above.get_xdata(), [70, 80])
 
 
 def test_it_opens_at_the_left_and_precisions_are_buttons(problem, columns):
@@ -115,7 +127,7 @@ def test_own_cg_lowers_the_error_with_every_iteration(view):
 
 def test_without_derivative_both_rules_are_one(view):
     result = view.compute(fraction=0.0, n_iter=COUNTS[0])
-    assert not result.unrolled.any() and not result.implicit.any()
+    assert not result.unrolled.any()
     assert result.error == result.error_implicit > 0
     text = view.describe(result)
     assert text.startswith(f"None of the {COUNTS[0]} iterations is differentiated in 53 bits: ")
@@ -150,9 +162,8 @@ def test_it_says_which_side_of_no_derivative(view, fraction, factor, words):
 def test_the_texts_of_a_column_give_classes(problem, view):
     result = view.compute(fraction=1.0, n_iter=50)
     panels = fraction_explorer(problem, MAPS).panels
-    _, true, last, own = (panel.description(result) for panel in panels)
+    _, true, last = (panel.description(result) for panel in panels)
     assert true.endswith("what is wanted.") and "wrong by less than five times" in last
-    assert own.endswith("error below 0.005.")
     wrong = type(result)(**{**vars(result), "unrolled": -9 * result.unrolled})
     assert "wrong by more than five times" in view.alt_last(wrong)
 
