@@ -59,6 +59,8 @@ def main():
         )
         close = (best[:, 0] - best[:, 1] < 1).sum()
         print(f"  at its best λ none is within a point of Kaufman in {close} of {len(problems)}")
+        spread = best.max(axis=1) - best.min(axis=1)
+        print(f"  all three within {spread.max():.1f} points, in {(spread < 1).sum()} within one")
         lag = table[:, 0, 2] - table[:, 0, 1]
         near = f"within 0.1 in {(np.abs(lag) < 0.15).sum()}, at most {lag.max():.1f} behind"
         print(f"  λ = {LAMS[0]:g} pixels: implicit against Kaufman {near}")
