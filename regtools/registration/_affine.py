@@ -7,6 +7,7 @@ the parameters of a map with fewer of them follow by the chain rule.
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import torch
@@ -47,38 +48,73 @@ def sums(problem, w, theta, order):
 
     Of order 2 the matrix is the Hessian, of order 1 the part of it that Gauss and Newton keep.
     """
+    theta = float(theta)
+    images = problem.template.lattice_coefficients(theta), problem.kept_reference(theta)
+    found = _pass(problem, w, images, order)
+    if isinstance(problem.transform, Affine):
+        return found
+    return [_in_parameters(problem.transform, w, order, *one) for one in found]
+
+
+def mixed_sums(problem, w, theta):
+    """Return (value, gradient in w) of the sum of 2 q q′, with the rate q′ of q in theta.
+
+    Both are linear in the images, so 4 q q′ s = (q + s q′)² − (q − s q′)², and the sums of squares
+    give it; s makes both parts alike, so that little is lost by the difference.
+    """
+    theta = float(theta)
+    template, reference = problem.template, problem.reference
+    images = template.lattice_coefficients(theta), problem.kept_reference(theta)
+    rates = template.lattice_coefficients(theta, rate=True), reference.at_cells(theta, rate=True)
+    sizes = [_pass(problem, w, one, 1)[0][0] for one in (images, rates)]
+    if not min(sizes) > 0:
+        return 0.0, np.zeros(len(w))
+    s = math.sqrt(sizes[0] / sizes[1])
+    up, down = (
+        _pass(problem, w, [a + sign * s * b for a, b in zip(images, rates, strict=True)], 1)[0]
+        for sign in (1, -1)
+    )
+    value, gradient = ((up[k] - down[k]) / (2 * s) for k in (0, 1))
+    if isinstance(problem.transform, Affine):
+        return value, gradient
+    return value, _changes(problem.transform, w).T @ gradient
+
+
+def _pass(problem, w, images, order):
+    """The families in the entries of A and b, for a template and a reference."""
     domain, transform, overlap = problem.domain, problem.transform, problem.overlap
-    d, theta = domain.dim, float(theta)
-    corners = list(itertools.product(*zip(domain.lower, domain.upper, strict=True)))
-    problem.checked_points(transform(w, w.new_tensor(corners)), w.new_tensor(corners))
+    d = domain.dim
+    corners = w.new_tensor(list(itertools.product(*zip(domain.lower, domain.upper, strict=True))))
+    problem.checked_points(transform(w, corners), corners)
     with tracing.outside_transforms():
-        affine = transform.affine(w)
-        a = affine.numpy().astype(float)
+        a = transform.affine(w).numpy().astype(float)
     lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
     centre, half = (lower + upper) / 2, (upper - lower) / 2
     A, b = a[: d * d].reshape(d, d), a[d * d :]
     places = np.column_stack([A * half, A @ centre + b - lower]) / h[:, None]
     places[:, d] -= 0.5
-    more = {}
+    more = {"stride": problem.stride}
     if overlap is not None:
-        more = {"seen": overlap._seen, "mask": overlap.template_mask, "fade": FADE}
-    reference = problem.reference_values(theta)
-    found = sums_of_squares(problem.template, theta, reference, places, order, **more)
+        mask = overlap.template_mask
+        mask = None if mask is None else mask.lattice_coefficients(0.0)
+        more |= {"seen": overlap._seen, "mask": mask, "fade": FADE}
+    found = sums_of_squares(domain.m, *images, places, order, **more)
     chain = np.zeros((d * d + d, d, d + 1))  # from per pixel, against (ξ, 1), to A and b
     for k in range(d):
         for j in range(d):
             chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
         chain[d * d + k, k, d] = 1 / h[k]
     chain = chain.reshape(d * d + d, -1)
-    found = [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
-    if isinstance(transform, Affine):
-        return found
-    return [_in_parameters(transform, w, order, *one) for one in found]
+    return [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
+
+
+def _changes(transform, w):
+    return jacfwd(transform.affine)(w).numpy(force=True).astype(float)
 
 
 def _in_parameters(transform, w, order, value, gradient, matrix):
     """The chain rule through ``transform.affine``."""
-    changes = jacfwd(transform.affine)(w).numpy(force=True).astype(float)
+    changes = _changes(transform, w)
     matrix = changes.T @ matrix @ changes
     if order == 2:
         pull = w.new_tensor(gradient)

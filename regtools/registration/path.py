@@ -16,14 +16,16 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..images import checks
-from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
+from ..images import checks, half_gain_wavelength
+from ..solvers import NotFiniteError, Record, SolverResult, Status, UndefinedStartError, tell
 from .derivatives import loss_and_gradient, mixed_derivative
 from .minimise import GTOL, levenberg_marquardt, newton
 from .model import second_order_model
 from .problem import RegistrationProblem
 from .results import Result
 
+ROUGH = 1e-4
+"""Gradient tolerance of the scales on the way, where `coarse` is asked for."""
 _CORRECTORS = {"newton": newton, "gauss-newton": levenberg_marquardt}
 
 
@@ -118,6 +120,7 @@ def predictor_corrector(
     callback: Callable[[Any], object] | None = None,
     gtol: float = GTOL,
     max_iter: int = 200,
+    coarse: bool = False,
 ) -> PathResult:
     r"""Register over decreasing blur, predicting the minimiser of each next scale.
 
@@ -140,6 +143,12 @@ def predictor_corrector(
         so far.
     gtol, max_iter
         Handed to the corrector.
+    coarse : bool
+        Whether to spend little on the way: all scales but the last end at a gradient of 1e-4, and
+        where theta is large they sum over every k-th cell along each axis, as long as eight of them
+        lie on a wave that the blur damps to one half. What is found does not change; losses on the
+        way are those of the fewer cells. Maps that are not affine, and problems that are not on the
+        CPU, take all cells.
 
     Returns
     -------
@@ -163,22 +172,27 @@ def predictor_corrector(
     problem.check_start(w0)
     checks.check_choice("corrector", corrector, list(_CORRECTORS))
     checks.check_choice("predictor", predictor, [*_CORRECTORS, None])
+    coarse = checks.check_flag("coarse", coarse)
     steps, status = [], Status.CONVERGED
     w, matrix, before = w0, None, None
     try:
-        for theta in thetas:
+        for k, theta in enumerate(thetas):
+            task, options = problem, {"gtol": gtol, "max_iter": max_iter}
+            if coarse and k + 1 < len(thetas):
+                task, options["gtol"] = coarsened(problem, theta), max(gtol, ROUGH)
             w_predicted, prediction = w, Prediction.FIRST if before is None else Prediction.OFF
             if before is not None and predictor is not None:
-                w_predicted, prediction = _predict(problem, before, theta, w, matrix)
-            at_start = _loss_and_slope(problem, w, theta)
-            at_predicted = (
-                at_start if w_predicted is w else _loss_and_slope(problem, w_predicted, theta)
-            )
-            if not all(map(math.isfinite, at_predicted)):
-                w_predicted, at_predicted, prediction = w, at_start, Prediction.NOT_FINITE
-            result = _CORRECTORS[corrector](
-                problem, theta, w_predicted, gtol=gtol, max_iter=max_iter
-            )
+                w_predicted, prediction = _predict(task, before, theta, w, matrix)
+            try:
+                result = _CORRECTORS[corrector](task, theta, w_predicted, **options)
+            except UndefinedStartError:
+                if w_predicted is w:
+                    raise
+                w_predicted, prediction = w, Prediction.NOT_FINITE
+                result = _CORRECTORS[corrector](task, theta, w, **options)
+            at_start = at_predicted = result.history[0].loss, result.history[0].gradient_norm
+            if w_predicted is not w:
+                at_start = _loss_and_slope(task, w, theta)
             step = Step(
                 theta=theta,
                 w=result.w,
@@ -196,7 +210,7 @@ def predictor_corrector(
             )
             steps.append(step)
             w, before = result.w, theta
-            matrix = _prediction_matrix(problem, step, corrector, predictor)
+            matrix = _prediction_matrix(task, step, corrector, predictor)
             tell(callback, step)
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
@@ -204,6 +218,11 @@ def predictor_corrector(
     except KeyboardInterrupt:
         status = Status.STOPPED
     return _path_result(w, steps, len(thetas), status)
+
+
+def coarsened(problem, theta):
+    """Return the problem over fewer cells: eight, or more, on a wave that is damped to one half."""
+    return problem.thinned(max(1, int(half_gain_wavelength(theta) / 8)))
 
 
 def _predict(problem, before, theta, w, matrix):

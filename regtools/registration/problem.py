@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy as shallow_copy
 from functools import cached_property
 
 import torch
@@ -15,41 +16,6 @@ from .overlap import Overlap, filled
 from .transforms import Transform
 
 SURROUNDS = ("zero", "overlap")
-
-
-class Tikhonov:
-    """The regulariser S(w) = ‖w − w_ref‖², pulling the parameters towards `reference`.
-
-    Parameters
-    ----------
-    reference : torch.Tensor
-        Shape ``(n_params,)``, usually ``transform.identity()``; a copy is kept.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `reference` is not a finite float32 or float64 tensor with one axis; when called, if `w`
-        has another shape or dtype.
-
-    References
-    ----------
-    Chapter 3.
-    """
-
-    reference = Copied()
-    _reference: torch.Tensor
-
-    def __init__(self, reference: torch.Tensor) -> None:
-        checks.check_floating("reference", reference)
-        if reference.ndim != 1:
-            raise ValueError(f"reference must have shape (n_params,); got {tuple(reference.shape)}")
-        checks.check_finite("reference", reference, "value")
-        self.reference = reference
-
-    def __call__(self, w: torch.Tensor) -> torch.Tensor:
-        """Return S(w)."""
-        checks.check_vector("w", w, len(self._reference), self._reference)
-        return (w - self._reference).square().sum()
 
 
 class RegistrationProblem:
@@ -163,7 +129,7 @@ class RegistrationProblem:
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
         self.weight = math.sqrt(self.domain.cell_volume)
-        self._kept = None
+        self._kept, self.stride = None, 1
 
     @classmethod
     def of(cls, pair: Pair, transform: Transform, **options) -> RegistrationProblem:
@@ -263,13 +229,39 @@ class RegistrationProblem:
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
-        theta = checks.check_theta(theta)
+        return copy(self.kept_reference(checks.check_theta(theta)))
+
+    def kept_reference(self, theta):
+        """Return the reference at the cell centres; not to be changed."""
         if torch.is_tensor(theta) or not tracing.is_plain(self.reference._data):
             return self.reference.at_cells(theta)
         kept = self._kept
         if kept is None or kept[0] != theta:
             kept = self._kept = theta, self.reference.at_cells(theta)
-        return copy(kept[1])
+        return kept[1]
+
+    def thinned(self, stride: int) -> RegistrationProblem:
+        """Return the problem summed over every so many-th cell along each axis.
+
+        Where theta is large the images hardly change from a cell to the next. Only problems whose
+        cells stream are thinned, see `second_order_model`; others are returned as they are.
+
+        Parameters
+        ----------
+        stride : int
+            At least 1.
+
+        Raises
+        ------
+        ValueError
+            If `stride` is not a whole number from 1.
+        """
+        stride = checks.whole("stride", stride)
+        if stride == self.stride or not _affine.fits(self, self.identity(), 0.0):
+            return self
+        thin = shallow_copy(self)
+        thin.stride = stride
+        return thin
 
     def covered(self, w: torch.Tensor, theta: float = 0.0) -> float:
         """Return which part of the reference the template covers; 1 where it is zero outside.

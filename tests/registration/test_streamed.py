@@ -12,6 +12,7 @@ from regtools.registration import (
     Tikhonov,
     Translation,
     gradient,
+    mixed_derivative,
     model,
     second_order_model,
 )
@@ -79,6 +80,35 @@ def test_the_sums_are_those_by_blocks(m, surround, make, by_blocks):
     squares = 2 * ours.jacobian.T @ ours.jacobian
     stiffness = 2 * 0.3**2 * torch.eye(len(w), dtype=torch.float64)
     assert_close(squares + stiffness, ours.gauss_newton, 1e-12)
+
+
+@pytest.mark.parametrize("make", MAPS.values(), ids=MAPS)
+@pytest.mark.parametrize("surround", SURROUNDS)
+@pytest.mark.parametrize("m", [(40, 31), (20, 9, 13)])
+def test_the_mixed_derivative_is_the_one_by_the_chain_rule(m, surround, make, monkeypatch):
+    problem, w = problem_of(m, surround, make)
+    ours = mixed_derivative(problem, w, 2.0)
+    monkeypatch.setattr(_taylor, "COMPILED", False)
+    assert_close(ours, mixed_derivative(problem, w, 2.0), 1e-11)
+
+
+@pytest.mark.parametrize("surround", ["zero", "overlap"])
+@pytest.mark.parametrize(("m", "stride"), [((40, 31), 3), ((20, 9, 13), 2), ((9, 8), 50)])
+def test_a_thinned_problem_sums_every_so_many_th_cell(m, stride, surround):
+    problem, w = problem_of(m, surround, MAPS["affine"])
+    thin = problem.thinned(stride)
+    rows = problem.residual(w, 2.0)
+    keep = [np.minimum(np.arange(0, cells, stride) + stride // 2, cells - 1) for cells in m]
+    keep = np.ravel_multi_index(np.meshgrid(*keep, indexing="ij"), m).ravel()
+    if surround == "zero":
+        expected = rows[keep].square().mean() * rows.numel() + problem.penalty(w)
+        assert_close(second_order_model(thin, w, 2.0).loss, expected, 1e-12)
+    assert second_order_model(problem, w, 2.0).loss != second_order_model(thin, w, 2.0).loss
+    step = 1e-6 * torch.ones_like(w)
+    ahead, behind = (second_order_model(thin, w + sign * step, 2.0) for sign in (1, -1))
+    slope = (ahead.loss - behind.loss) / 2
+    assert_close(slope, second_order_model(thin, w, 2.0).gradient @ step, 1e-6)
+    assert problem.stride == 1 and thin.thinned(1).stride == 1
 
 
 @pytest.mark.parametrize("surround", ["zero", "overlap"])
