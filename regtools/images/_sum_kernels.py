@@ -37,16 +37,15 @@ def kernel(d, order, overlap):
 
 
 def _over_2d(order, overlap):
-    def sums_2d(start, stop, out, images, lattice, beyond, grid, affine, fade, per_block):
-        (flat, reference, seen, mask), (m, thin, stride) = images, grid
+    def sums_2d(start, stop, out, images, lattice, beyond, m, affine, fade, per_block):
+        flat, reference, seen, mask = images
         cells, steps = np.empty((2, _CHUNK), np.int64), np.empty((2, _CHUNK))
-        lead, places = np.ones(3), _places(m[1], thin[1], stride)
+        lead, places = np.ones(3), _places(m[1])
         for block in range(start, stop):
-            for line in range(block * per_block, min((block + 1) * per_block, thin[0])):
-                i = _cell(line, m[0], stride)
+            for i in range(block * per_block, min((block + 1) * per_block, m[0])):
                 lead[0] = _place(i, m[0])
                 row, cover = ZEROS_2D, ZEROS_2D
-                for first in range(0, thin[1], _CHUNK):
+                for first in range(0, m[1], _CHUNK):
                     part = places[first : first + _CHUNK]
                     for axis in range(2):
                         base = affine[axis, 0] * lead[0] + affine[axis, 2] + beyond
@@ -54,7 +53,7 @@ def _over_2d(order, overlap):
                             cells[axis], steps[axis], base, affine[axis, 1], part, lattice[axis]
                         )
                     for k in range(np.uintp(len(part))):
-                        at = i * m[1] + _cell(first + k, m[1], stride)
+                        at = i * m[1] + first + k
                         x = part[k]
                         a, b, s, t = cells[0, k], cells[1, k], steps[0, k], steps[1, k]
                         f = _minus(_terms_2d(flat, lattice, a, b, s, t, order), reference[at])
@@ -74,18 +73,16 @@ def _over_2d(order, overlap):
 
 
 def _over_3d(order, overlap):
-    def sums_3d(start, stop, out, images, lattice, beyond, grid, affine, fade, per_block):
-        (flat, reference, seen, mask), (m, thin, stride) = images, grid
+    def sums_3d(start, stop, out, images, lattice, beyond, m, affine, fade, per_block):
+        flat, reference, seen, mask = images
         cells, steps = np.empty((3, _CHUNK), np.int64), np.empty((3, _CHUNK))
-        lead, places = np.ones(4), _places(m[2], thin[2], stride)
+        lead, places = np.ones(4), _places(m[2])
         for block in range(start, stop):
-            for line in range(block * per_block, min((block + 1) * per_block, thin[0] * thin[1])):
-                i = _cell(line // thin[1], m[0], stride)
-                j = _cell(line % thin[1], m[1], stride)
-                lead[0] = _place(i, m[0])
-                lead[1] = _place(j, m[1])
+            for line in range(block * per_block, min((block + 1) * per_block, m[0] * m[1])):
+                lead[0] = _place(line // m[1], m[0])
+                lead[1] = _place(line % m[1], m[1])
                 row, cover = ZEROS_3D, ZEROS_3D
-                for first in range(0, thin[2], _CHUNK):
+                for first in range(0, m[2], _CHUNK):
                     part = places[first : first + _CHUNK]
                     for axis in range(3):
                         base = affine[axis, 0] * lead[0] + affine[axis, 1] * lead[1]
@@ -94,7 +91,7 @@ def _over_3d(order, overlap):
                             cells[axis], steps[axis], base, affine[axis, 2], part, lattice[axis]
                         )
                     for k in range(np.uintp(len(part))):
-                        at = (i * m[1] + j) * m[2] + _cell(first + k, m[2], stride)
+                        at = line * m[2] + first + k
                         x = part[k]
                         a, b, c = cells[0, k], cells[1, k], cells[2, k]
                         s, t, u = steps[0, k], steps[1, k], steps[2, k]
@@ -125,17 +122,11 @@ def _place(i, m):
 
 
 @compiled
-def _places(m, thin, stride):
-    places = np.empty(thin)
-    for i in range(thin):
-        places[i] = _place(_cell(i, m, stride), m)
+def _places(m):
+    places = np.empty(m)
+    for i in range(m):
+        places[i] = _place(i, m)
     return places
-
-
-@inlined
-def _cell(k, m, stride):
-    """Return the k-th of the cells that are looked at: in the middle of each group of `stride`."""
-    return min(k * stride + stride // 2, m - 1)
 
 
 @inlined

@@ -11,9 +11,7 @@ _BLOCK = 2**12  # cells of a block, in whole lines
 _PER_THREAD = 2**14  # cells
 
 
-def sums_of_squares(
-    m, coefficients, reference, affine, order, seen=None, mask=None, fade=1.0, stride=1
-):
+def sums_of_squares(m, coefficients, reference, affine, order, seen=None, mask=None, fade=1.0):
     r"""Sum :math:`q^2` over the cells of a box, and its derivatives in an affine map.
 
     The cells stream by, no row of a Jacobian is kept: the derivatives are moments of those of
@@ -41,8 +39,6 @@ def sums_of_squares(
         Coefficients of what v is multiplied with at u.
     fade : float
         Pixels within which v rises from the border of the box.
-    stride : int
-        Sum every so many-th cell along each axis only, and multiply by what is left out.
 
     Returns
     -------
@@ -53,9 +49,8 @@ def sums_of_squares(
     from . import _sum_kernels  # only here: Numba takes half a second to import
     from ._numba import share
 
-    d, thin = len(m), tuple(-(-cells // stride) for cells in m)
-    lines = math.prod(thin[:-1])
-    per_block = max(1, _BLOCK // thin[-1])
+    d, lines = len(m), math.prod(m[:-1])
+    per_block = max(1, _BLOCK // m[-1])
     n_blocks = -(-lines // per_block)
     size = 1 + d * (d + 1) + d * (d + 1) // 2 * (d + 1) ** 2
     out = np.zeros((n_blocks, 1 if seen is None else 2, size))
@@ -64,12 +59,11 @@ def sums_of_squares(
     share(
         _sum_kernels.kernel(d, order, seen is not None),
         n_blocks,
-        math.prod(thin),
+        math.prod(m),
         _PER_THREAD,
-        *(out, images, lattice, beyond, (m, thin, stride), affine, fade, per_block),
+        *(out, images, lattice, beyond, m, affine, fade, per_block),
     )
-    total = out.sum(axis=0) * (math.prod(m) / math.prod(thin))
-    return [_unpacked(one, d) for one in total]
+    return [_unpacked(one, d) for one in out.sum(axis=0)]
 
 
 def _flat(tensor):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -80,31 +81,64 @@ def mixed_sums(problem, w, theta):
     return value, _changes(problem.transform, w).T @ gradient
 
 
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What turns a map of points into one of pixels, and derivatives back; the same for all w.
+
+    Attributes
+    ----------
+    corners : torch.Tensor
+        Those of the box: a map that is finite there is so everywhere in it.
+    centre, half, lower, h : numpy.ndarray
+        Shape ``(d,)``.
+    chain : numpy.ndarray
+        From derivatives per pixel, against (ξ, 1), to those in the entries of A and b.
+    """
+
+    corners: torch.Tensor
+    centre: np.ndarray
+    half: np.ndarray
+    lower: np.ndarray
+    h: np.ndarray
+    chain: np.ndarray
+
+    @classmethod
+    def of(cls, domain, like):
+        """Return the frame of a box, with corners like a tensor."""
+        ends = zip(domain.lower, domain.upper, strict=True)
+        corners = torch.tensor(list(itertools.product(*ends)), dtype=like.dtype, device="cpu")
+        lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
+        d, centre, half = domain.dim, (lower + upper) / 2, (upper - lower) / 2
+        chain = np.zeros((d * d + d, d, d + 1))
+        for k in range(d):
+            for j in range(d):
+                chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
+            chain[d * d + k, k, d] = 1 / h[k]
+        return cls(corners, centre, half, lower, h, chain.reshape(d * d + d, -1))
+
+    def in_pixels(self, affine):
+        """Return the map from (ξ, 1) to pixels, shape ``(d, d + 1)``, of ``[A row by row, b]``."""
+        d = len(self.h)
+        A, b = affine[: d * d].reshape(d, d), affine[d * d :]
+        shift = A @ self.centre + b - self.lower
+        places = np.concatenate([A * self.half, shift[:, None]], axis=1) / self.h[:, None]
+        places[:, d] -= 0.5
+        return places
+
+
 def _pass(problem, w, images, order):
     """The families in the entries of A and b, for a template and a reference."""
-    domain, transform, overlap = problem.domain, problem.transform, problem.overlap
-    d = domain.dim
-    corners = w.new_tensor(list(itertools.product(*zip(domain.lower, domain.upper, strict=True))))
-    problem.checked_points(transform(w, corners), corners)
+    frame, transform, overlap = problem.frame, problem.transform, problem.overlap
+    problem.checked_points(transform(w, frame.corners), frame.corners)
     with tracing.outside_transforms():
-        a = transform.affine(w).numpy().astype(float)
-    lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
-    centre, half = (lower + upper) / 2, (upper - lower) / 2
-    A, b = a[: d * d].reshape(d, d), a[d * d :]
-    places = np.column_stack([A * half, A @ centre + b - lower]) / h[:, None]
-    places[:, d] -= 0.5
-    more = {"stride": problem.stride}
+        places = frame.in_pixels(transform.affine(w).numpy().astype(float))
+    more = {}
     if overlap is not None:
         mask = overlap.template_mask
         mask = None if mask is None else mask.lattice_coefficients(0.0)
-        more |= {"seen": overlap._seen, "mask": mask, "fade": FADE}
-    found = sums_of_squares(domain.m, *images, places, order, **more)
-    chain = np.zeros((d * d + d, d, d + 1))  # from per pixel, against (ξ, 1), to A and b
-    for k in range(d):
-        for j in range(d):
-            chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
-        chain[d * d + k, k, d] = 1 / h[k]
-    chain = chain.reshape(d * d + d, -1)
+        more = {"seen": overlap._seen, "mask": mask, "fade": FADE}
+    found = sums_of_squares(problem.domain.m, *images, places, order, **more)
+    chain = frame.chain
     return [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
 
 

@@ -145,10 +145,9 @@ def predictor_corrector(
         Handed to the corrector.
     coarse : bool
         Whether to spend little on the way: all scales but the last end at a gradient of 1e-4, and
-        where theta is large they sum over every k-th cell along each axis, as long as eight of them
-        lie on a wave that the blur damps to one half. What is found does not change; losses on the
-        way are those of the fewer cells. Maps that are not affine, and problems that are not on the
-        CPU, take all cells.
+        where theta is large they take fewer, wider pixels, as long as eight of them lie on a wave
+        that the blur damps to one half. What is found at the last scale does not change; losses,
+        and the thetas in each `Result`, are those of the wider pixels.
 
     Returns
     -------
@@ -177,22 +176,23 @@ def predictor_corrector(
     w, matrix, before = w0, None, None
     try:
         for k, theta in enumerate(thetas):
-            task, options = problem, {"gtol": gtol, "max_iter": max_iter}
+            task, blur, tolerance = problem, theta, gtol
             if coarse and k + 1 < len(thetas):
-                task, options["gtol"] = coarsened(problem, theta), max(gtol, ROUGH)
+                (task, blur), tolerance = coarsened(problem, theta), max(gtol, ROUGH)
+            options = {"gtol": tolerance, "max_iter": max_iter}
             w_predicted, prediction = w, Prediction.FIRST if before is None else Prediction.OFF
             if before is not None and predictor is not None:
-                w_predicted, prediction = _predict(task, before, theta, w, matrix)
+                w_predicted, prediction = _predict(*before, theta, w, matrix)
             try:
-                result = _CORRECTORS[corrector](task, theta, w_predicted, **options)
+                result = _CORRECTORS[corrector](task, blur, w_predicted, **options)
             except UndefinedStartError:
                 if w_predicted is w:
                     raise
                 w_predicted, prediction = w, Prediction.NOT_FINITE
-                result = _CORRECTORS[corrector](task, theta, w, **options)
+                result = _CORRECTORS[corrector](task, blur, w, **options)
             at_start = at_predicted = result.history[0].loss, result.history[0].gradient_norm
             if w_predicted is not w:
-                at_start = _loss_and_slope(task, w, theta)
+                at_start = _loss_and_slope(task, w, blur)
             step = Step(
                 theta=theta,
                 w=result.w,
@@ -209,8 +209,8 @@ def predictor_corrector(
                 result=result,
             )
             steps.append(step)
-            w, before = result.w, theta
-            matrix = _prediction_matrix(task, step, corrector, predictor)
+            w, before = result.w, (task, blur, theta)
+            matrix = _prediction_matrix(task, blur, result, corrector, predictor)
             tell(callback, step)
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
@@ -221,25 +221,32 @@ def predictor_corrector(
 
 
 def coarsened(problem, theta):
-    """Return the problem over fewer cells: eight, or more, on a wave that is damped to one half."""
-    return problem.thinned(max(1, int(half_gain_wavelength(theta) / 8)))
+    """Return the problem with at least eight cells on a wave damped to half, and its theta."""
+    factor = 1
+    while half_gain_wavelength(theta) >= 16 * factor:
+        factor *= 2
+    coarse = problem.coarser(factor)
+    return coarse, theta if coarse is problem else theta / factor**4
 
 
-def _predict(problem, before, theta, w, matrix):
-    """Euler step from scale `before` to `theta`; skipped where `matrix` cannot be trusted."""
-    matrix = problem.scaled(matrix)
+def _predict(task, blur, before, theta, w, matrix):
+    """Euler step from scale `before` to `theta`; skipped where `matrix` cannot be trusted.
+
+    `task` is the problem that was solved there, and `blur` the scale in its pixels.
+    """
+    matrix = task.scaled(matrix)
     eigenvalues = torch.linalg.eigvalsh(matrix)
     if eigenvalues[0] <= 1e-12 * eigenvalues[-1].abs():
         return w, Prediction.INDEFINITE
-    velocity = -torch.linalg.solve(matrix, problem.scaled(mixed_derivative(problem, w, before)))
-    return problem.stepped(w, (theta - before) * velocity), Prediction.USED
+    velocity = -torch.linalg.solve(matrix, task.scaled(mixed_derivative(task, w, blur)))
+    return task.stepped(w, (theta - before) * blur / before * velocity), Prediction.USED
 
 
-def _prediction_matrix(problem, step, corrector, predictor):
-    """The predictor's matrix at the end of `step`, the corrector's own where it is the same."""
+def _prediction_matrix(task, blur, result, corrector, predictor):
+    """The predictor's matrix at the end of a scale, the corrector's own where it is the same."""
     if predictor is None or predictor == corrector:
-        return step.result.hessian
-    model = second_order_model(problem, step.w, step.theta, exact=predictor == "newton")
+        return result.hessian
+    model = second_order_model(task, result.w, blur, exact=predictor == "newton")
     return model.hessian if predictor == "newton" else model.gauss_newton
 
 

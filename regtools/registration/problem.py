@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from copy import copy as shallow_copy
 from functools import cached_property
 
 import torch
 
-from ..images import Copied, Pair, SplineImage, checks, copy, tracing
+from ..images import Copied, Pair, SplineImage, averaged, checks, copy, tracing
 from ..solvers import NotFiniteError
 from . import _affine
 from .overlap import Overlap, filled
 from .transforms import Transform
 
 SURROUNDS = ("zero", "overlap")
+MASKS = ("template_mask", "reference_mask")
 
 
 class RegistrationProblem:
@@ -117,6 +117,7 @@ class RegistrationProblem:
         scaling = transform.scaling(template.domain)
         self.scaling = None if scaling is None else scaling.to(template.data)
         self.surround, self.overlap = surround, None
+        self._pair, self._masks = (template, reference), (template_mask, reference_mask)
         if surround == "overlap":
             self.overlap = Overlap(template, reference, template_mask, reference_mask)
             template, reference = (
@@ -129,7 +130,7 @@ class RegistrationProblem:
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
         self.weight = math.sqrt(self.domain.cell_volume)
-        self._kept, self.stride = None, 1
+        self._kept, self._coarser = None, {}
 
     @classmethod
     def of(cls, pair: Pair, transform: Transform, **options) -> RegistrationProblem:
@@ -146,6 +147,11 @@ class RegistrationProblem:
         data = self.reference._data
         with tracing.outside_transforms():
             return self.domain.cell_centers(data.dtype, data.device)
+
+    @cached_property
+    def frame(self):
+        """What an affine map needs to be counted in pixels."""
+        return _affine.Frame.of(self.domain, self.reference._data)
 
     @property
     def box_volume(self):
@@ -240,28 +246,39 @@ class RegistrationProblem:
             kept = self._kept = theta, self.reference.at_cells(theta)
         return kept[1]
 
-    def thinned(self, stride: int) -> RegistrationProblem:
-        """Return the problem summed over every so many-th cell along each axis.
+    def coarser(self, factor: int) -> RegistrationProblem:
+        """Return the problem with fewer cells, about `factor` times as wide; kept.
 
-        Where theta is large the images hardly change from a cell to the next. Only problems whose
-        cells stream are thinned, see `second_order_model`; others are returned as they are.
+        Pixels are averaged. The box and the parameters stay, and a blur of theta pixels⁴ is one of
+        theta / factor⁴ of the wider pixels.
 
         Parameters
         ----------
-        stride : int
-            At least 1.
+        factor : int
+            At least 1; an axis keeps at least 4 cells.
 
         Raises
         ------
         ValueError
-            If `stride` is not a whole number from 1.
+            If `factor` is not a whole number from 1.
         """
-        stride = checks.whole("stride", stride)
-        if stride == self.stride or not _affine.fits(self, self.identity(), 0.0):
+        factor = checks.whole("factor", factor)
+        domain = self.domain.coarser(factor)
+        if domain == self.domain:
             return self
-        thin = shallow_copy(self)
-        thin.stride = stride
-        return thin
+        if factor not in self._coarser:
+            options: dict = {"surround": self.surround}
+            finer = self if factor % 2 else self.coarser(factor // 2)
+            images = [SplineImage(averaged(one._data, domain.m), domain) for one in finer._pair]
+            if self.overlap is not None:
+                options |= {
+                    name: None if mask is None else averaged(mask, domain.m).clamp(0, 1)
+                    for name, mask in zip(MASKS, finer._masks, strict=True)
+                }
+            self._coarser[factor] = RegistrationProblem(
+                *images, self.transform, self.regularizer, self.lam, **options
+            )
+        return self._coarser[factor]
 
     def covered(self, w: torch.Tensor, theta: float = 0.0) -> float:
         """Return which part of the reference the template covers; 1 where it is zero outside.

@@ -197,8 +197,8 @@ class Search:
         first = len(self.thetas) // 5
         glances = []
         for name, w0 in pairs:
-            task = coarsened(self.problem, self.thetas[first])
-            result = newton(task, self.thetas[first], w0, max_iter=FEW_STEPS)
+            task, blur = coarsened(self.problem, self.thetas[first])
+            result = newton(task, blur, w0, max_iter=FEW_STEPS)
             glances.append(self._attempt(name, w0, result, self.thetas[first], result.loss))
             if result.status is Status.STOPPED:
                 raise KeyboardInterrupt

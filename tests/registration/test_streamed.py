@@ -93,25 +93,6 @@ def test_the_mixed_derivative_is_the_one_by_the_chain_rule(m, surround, make, mo
 
 
 @pytest.mark.parametrize("surround", ["zero", "overlap"])
-@pytest.mark.parametrize(("m", "stride"), [((40, 31), 3), ((20, 9, 13), 2), ((9, 8), 50)])
-def test_a_thinned_problem_sums_every_so_many_th_cell(m, stride, surround):
-    problem, w = problem_of(m, surround, MAPS["affine"])
-    thin = problem.thinned(stride)
-    rows = problem.residual(w, 2.0)
-    keep = [np.minimum(np.arange(0, cells, stride) + stride // 2, cells - 1) for cells in m]
-    keep = np.ravel_multi_index(np.meshgrid(*keep, indexing="ij"), m).ravel()
-    if surround == "zero":
-        expected = rows[keep].square().mean() * rows.numel() + problem.penalty(w)
-        assert_close(second_order_model(thin, w, 2.0).loss, expected, 1e-12)
-    assert second_order_model(problem, w, 2.0).loss != second_order_model(thin, w, 2.0).loss
-    step = 1e-6 * torch.ones_like(w)
-    ahead, behind = (second_order_model(thin, w + sign * step, 2.0) for sign in (1, -1))
-    slope = (ahead.loss - behind.loss) / 2
-    assert_close(slope, second_order_model(thin, w, 2.0).gradient @ step, 1e-6)
-    assert problem.stride == 1 and thin.thinned(1).stride == 1
-
-
-@pytest.mark.parametrize("surround", ["zero", "overlap"])
 def test_single_precision(surround):
     problem, w = problem_of((30, 25), surround, MAPS["affine"], torch.float32)
     other, v = problem_of((30, 25), surround, MAPS["affine"])
