@@ -2,11 +2,11 @@
 
     python benchmarks/registration.py            # with SimpleITK: pip install 'regtools[bench]'
 
-A pair is a scene of smooth blobs on black, evaluated exactly at the pixels of the reference and, moved by a
-known affine map, at those of the template: neither side's interpolation made it. SimpleITK runs
-as its own notebooks advise: mean squares, three levels, linear interpolation, scales from physical
-shifts, here with all pixels and a step that goes down to 1e-4. Seconds are those of the CPU, on
-one thread, of one run; the error is the mean distance from the true map in pixels.
+A pair is a scene of smooth blobs on black, evaluated exactly at the pixels of the template and,
+moved by a known affine map, at those of the reference: nobody's interpolation made it. SimpleITK
+runs as its own notebooks advise: mean squares, three levels, linear interpolation, scales from
+physical shifts, here with all pixels and a step that goes down to 1e-4. Seconds are those of the
+CPU, on one thread, of one run; the error is the mean distance from the true map in pixels.
 """
 
 import argparse

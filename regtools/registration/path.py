@@ -12,6 +12,7 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -179,17 +180,17 @@ def predictor_corrector(
             task, blur, tolerance = problem, theta, gtol
             if coarse and k + 1 < len(thetas):
                 (task, blur), tolerance = coarsened(problem, theta), max(gtol, ROUGH)
-            options = {"gtol": tolerance, "max_iter": max_iter}
+            correct = partial(_CORRECTORS[corrector], task, blur, gtol=tolerance, max_iter=max_iter)
             w_predicted, prediction = w, Prediction.FIRST if before is None else Prediction.OFF
             if before is not None and predictor is not None:
                 w_predicted, prediction = _predict(*before, theta, w, matrix)
             try:
-                result = _CORRECTORS[corrector](task, blur, w_predicted, **options)
+                result = correct(w_predicted)
             except UndefinedStartError:
                 if w_predicted is w:
                     raise
                 w_predicted, prediction = w, Prediction.NOT_FINITE
-                result = _CORRECTORS[corrector](task, blur, w, **options)
+                result = correct(w)
             at_start = at_predicted = result.history[0].loss, result.history[0].gradient_norm
             if w_predicted is not w:
                 at_start = _loss_and_slope(task, w, blur)
