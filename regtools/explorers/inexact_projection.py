@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from matplotlib.ticker import MaxNLocator
 
 from ..superresolution import SuperResolutionProblem
 from ._colour_bar import colour_bar
@@ -95,9 +96,10 @@ class InexactView:
         ax.plot(one.step, 100 * one.error, "o", color="C0", ms=6, zorder=4, clip_on=False)
         for x, y, name in self._ends(shown):
             place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
-            ax.annotate(name, (x, y), color="0.45", fontsize=6, annotation_clip=False, **place)
+            ax.annotate(name, (x, y), color="0.4", fontsize=7, annotation_clip=False, **place)
         ticks = [tick for tick in (5, 10, 15, 20, 30, 50, 100) if low <= tick <= high]
         ax.set(yscale="log", ylim=(low, high), xlim=(0, max(self.last, 1)))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.set_yticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
         ax.set(xlabel="Gauss–Newton step", ylabel="error [%]", title=f"error, rule {shown.rule}")
