@@ -2,6 +2,7 @@
 
 from . import _checks as checks
 from . import _tracing as tracing
+from ._averaged import averaged
 from ._copied import Copied, copy
 from ._short import ShortRepr
 from ._sums import streams, sums_of_squares
@@ -18,6 +19,7 @@ __all__ = [
     "Pair",
     "ShortRepr",
     "SplineImage",
+    "averaged",
     "checks",
     "copy",
     "frequency_response",

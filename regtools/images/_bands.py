@@ -16,7 +16,7 @@ import numpy as np
 from ._bases import PAD
 from ._numba import call, compiled, kept, share
 
-_LANES = 16  # lines worked on together
+_LANES = 32  # lines worked on together
 _EDGE = 3  # rows at both ends of a line for what lies outside
 _PER_THREAD = 2**18  # entries
 
@@ -52,7 +52,7 @@ def _solve_along(axis, array, mirrored, theta, of_bending):
 
 @kept
 def _factor(factor, mirrored, theta):
-    """Fill `factor` with D and the three diagonals of L below it, of BᵀB + θP."""
+    """Fill `factor` with 1/D and the three diagonals of L below it, of BᵀB + θP."""
     m = factor.shape[1]
     factor[:] = 0
     gram, bending = (18.0, 8.0, 1.0, 0.0), (96.0, -54.0, 0.0, 6.0)
@@ -72,8 +72,9 @@ def _factor(factor, mirrored, theta):
             part = factor[k, i] / factor[0, i]  # first: a product could overflow
             for j in range(k, last + 1):
                 factor[j - k, i + k] -= part * factor[j, i]
+        factor[0, i] = 1 / factor[0, i]
         for k in range(1, 4):
-            factor[k, i] /= factor[0, i]
+            factor[k, i] *= factor[0, i]
 
 
 @kept
@@ -148,14 +149,17 @@ def _bend(out, x, work):
 @compiled
 def _substitute(x, factor):
     """Solve L D Lᵀ in place."""
+    _edges(x, False)  # so that rows at the ends need no care
     m = factor.shape[1]
     for i in range(m):
-        for k in range(1, min(3, m - 1 - i) + 1):
-            for lane in range(_LANES):
-                x[i + k + _EDGE, lane] -= factor[k, i] * x[i + _EDGE, lane]
-    for i in range(m - 1, -1, -1):
+        one = factor[1, i - 1] if i > 0 else 0.0
+        two = factor[2, i - 2] if i > 1 else 0.0
+        three = factor[3, i - 3] if i > 2 else 0.0
         for lane in range(_LANES):
-            x[i + _EDGE, lane] /= factor[0, i]
-        for k in range(1, min(3, m - 1 - i) + 1):
-            for lane in range(_LANES):
-                x[i + _EDGE, lane] -= factor[k, i] * x[i + k + _EDGE, lane]
+            known = one * x[i + 2, lane] + two * x[i + 1, lane] + three * x[i, lane]
+            x[i + _EDGE, lane] -= known
+    for i in range(m - 1, -1, -1):
+        inverse, one, two, three = factor[0, i], factor[1, i], factor[2, i], factor[3, i]
+        for lane in range(_LANES):
+            known = one * x[i + 4, lane] + two * x[i + 5, lane] + three * x[i + 6, lane]
+            x[i + _EDGE, lane] = inverse * x[i + _EDGE, lane] - known

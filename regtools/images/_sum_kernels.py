@@ -37,9 +37,8 @@ def kernel(d, order, overlap):
 
 
 def _over_2d(order, overlap):
-    def sums_2d(
-        start, stop, out, flat, reference, seen, mask, lattice, beyond, m, affine, fade, per_block
-    ):
+    def sums_2d(start, stop, out, images, lattice, beyond, m, affine, fade, per_block):
+        flat, reference, seen, mask = images
         cells, steps = np.empty((2, _CHUNK), np.int64), np.empty((2, _CHUNK))
         lead, places = np.ones(3), _places(m[1])
         for block in range(start, stop):
@@ -74,9 +73,8 @@ def _over_2d(order, overlap):
 
 
 def _over_3d(order, overlap):
-    def sums_3d(
-        start, stop, out, flat, reference, seen, mask, lattice, beyond, m, affine, fade, per_block
-    ):
+    def sums_3d(start, stop, out, images, lattice, beyond, m, affine, fade, per_block):
+        flat, reference, seen, mask = images
         cells, steps = np.empty((3, _CHUNK), np.int64), np.empty((3, _CHUNK))
         lead, places = np.ones(4), _places(m[2])
         for block in range(start, stop):

@@ -11,7 +11,7 @@ _BLOCK = 2**12  # cells of a block, in whole lines
 _PER_THREAD = 2**14  # cells
 
 
-def sums_of_squares(template, theta, reference, affine, order, seen=None, mask=None, fade=1.0):
+def sums_of_squares(m, coefficients, reference, affine, order, seen=None, mask=None, fade=1.0):
     r"""Sum :math:`q^2` over the cells of a box, and its derivatives in an affine map.
 
     The cells stream by, no row of a Jacobian is kept: the derivatives are moments of those of
@@ -23,20 +23,20 @@ def sums_of_squares(template, theta, reference, affine, order, seen=None, mask=N
 
     Parameters
     ----------
-    template : SplineImage
-        One that `streams`.
-    theta : float
-        Its blur.
+    m : tuple of int
+        Cells of the box.
+    coefficients : torch.Tensor
+        Those of the template, of an image that `streams`, as `lattice_coefficients` gives them.
     reference : torch.Tensor
-        Values at the cells, shape ``domain.m`` of the template.
+        Values at the cells, in C order.
     affine : numpy.ndarray
         Shape ``(d, d + 1)``; u = −½ and m − ½ are the borders of the box.
     order : int
         2, or 1 to leave the curvature of the images out of the second moments.
     seen : torch.Tensor, optional
         v of each cell, where u is well inside the box.
-    mask : SplineImage, optional
-        What v is multiplied with at u.
+    mask : torch.Tensor, optional
+        Coefficients of what v is multiplied with at u.
     fade : float
         Pixels within which v rises from the border of the box.
 
@@ -49,26 +49,28 @@ def sums_of_squares(template, theta, reference, affine, order, seen=None, mask=N
     from . import _sum_kernels  # only here: Numba takes half a second to import
     from ._numba import share
 
-    m, nothing = template.domain.m, np.empty(0)
     d, lines = len(m), math.prod(m[:-1])
     per_block = max(1, _BLOCK // m[-1])
     n_blocks = -(-lines // per_block)
     size = 1 + d * (d + 1) + d * (d + 1) // 2 * (d + 1) ** 2
     out = np.zeros((n_blocks, 1 if seen is None else 2, size))
-    with _tracing.outside_transforms():
-        coefficients = template.lattice_coefficients(theta)
-        trust = nothing if mask is None else mask.lattice_coefficients(0.0).reshape(-1).numpy()
-        images = [coefficients.reshape(-1).numpy(), reference.detach().reshape(-1).numpy()]
-        images += [nothing if seen is None else seen.detach().reshape(-1).numpy(), trust]
+    images = tuple(_flat(one) for one in (coefficients, reference, seen, mask))
     lattice, beyond = tuple(coefficients.shape), (coefficients.shape[0] - m[0]) / 2
     share(
         _sum_kernels.kernel(d, order, seen is not None),
         n_blocks,
         math.prod(m),
         _PER_THREAD,
-        *(out, *images, lattice, beyond, m, affine, fade, per_block),
+        *(out, images, lattice, beyond, m, affine, fade, per_block),
     )
     return [_unpacked(one, d) for one in out.sum(axis=0)]
+
+
+def _flat(tensor):
+    if tensor is None:
+        return np.empty(0)
+    with _tracing.outside_transforms():
+        return tensor.detach().reshape(-1).numpy()
 
 
 def streams(image):

@@ -94,6 +94,11 @@ class Domain:
         omega = [bound for low, high, h in sides for bound in (low - cells * h, high + cells * h)]
         return Domain(tuple(omega), tuple(m + 2 * cells for m in self.m))
 
+    def coarser(self, factor: int) -> "Domain":
+        """Return the box with cells about `factor` times as wide; an axis keeps at least 4."""
+        factor = whole("factor", factor)
+        return Domain(self.omega, tuple(min(m, max(4, -(-m // factor))) for m in self.m))
+
     def contains(self, points: torch.Tensor, cells: float = 0.0) -> torch.Tensor:
         """Return which of the points ``(..., dim)`` lie in the box, `cells` from its border."""
         check_floating("points", points)

@@ -207,8 +207,7 @@ class SplineImage:
         """
         order = checks.check_order(order)
         self._check_constant(points)
-        rate = self._coefficients.rate(checks.check_theta(theta))
-        return self._taylor(points, rate, order)
+        return self._taylor(points, self.lattice_coefficients(theta, rate=True), order)
 
     def at_cells(self, theta: float | torch.Tensor = 0.0, rate: bool = False) -> torch.Tensor:
         """Return the image at its own cell centres, shape ``(n,)`` in C order; faster than a call.
@@ -225,8 +224,7 @@ class SplineImage:
         ValueError, TypeError
             As `coefficients`.
         """
-        theta = checks.check_theta(theta)
-        values = (self._coefficients.rate if rate else self._coefficients.at)(theta)
+        values = self.lattice_coefficients(theta, rate)
         beyond = self._coefficients.beyond
         with _tracing.outside_transforms(values):
             for axis, m in enumerate(self.domain.m):
@@ -240,9 +238,10 @@ class SplineImage:
                 values = 4 * middle + (before + after)
             return values.flatten()
 
-    def lattice_coefficients(self, theta):
-        """Return all coefficients, also those beyond the box; not to be changed."""
-        return self._coefficients.at(checks.check_theta(theta))
+    def lattice_coefficients(self, theta, rate=False):
+        """Return all coefficients, also those beyond the box, or their rate; not to be changed."""
+        theta = checks.check_theta(theta)
+        return (self._coefficients.rate if rate else self._coefficients.at)(theta)
 
     def _check_constant(self, points):
         checks.check_points(points, self._data, self.domain)

@@ -14,7 +14,8 @@ from .overlap import filled
 from .pairs import Registration, default_thetas, register
 from .path import PathResult, Prediction, Step, check_thetas, predictor_corrector
 from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
-from .problem import RegistrationProblem, Tikhonov
+from .problem import RegistrationProblem
+from .regularizers import Tikhonov
 from .results import Result, State
 from .rigid import Rigid, Translation
 from .search import Attempt

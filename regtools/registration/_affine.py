@@ -7,6 +7,8 @@ the parameters of a map with fewer of them follow by the chain rule.
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,38 +49,106 @@ def sums(problem, w, theta, order):
 
     Of order 2 the matrix is the Hessian, of order 1 the part of it that Gauss and Newton keep.
     """
-    domain, transform, overlap = problem.domain, problem.transform, problem.overlap
-    d, theta = domain.dim, float(theta)
-    corners = list(itertools.product(*zip(domain.lower, domain.upper, strict=True)))
-    problem.checked_points(transform(w, w.new_tensor(corners)), w.new_tensor(corners))
+    theta = float(theta)
+    images = problem.template.lattice_coefficients(theta), problem.kept_reference(theta)
+    found = _pass(problem, w, images, order)
+    if isinstance(problem.transform, Affine):
+        return found
+    return [_in_parameters(problem.transform, w, order, *one) for one in found]
+
+
+def mixed_sums(problem, w, theta):
+    """Return (value, gradient in w) of the sum of 2 q q′, with the rate q′ of q in theta.
+
+    Both are linear in the images, so 4 q q′ s = (q + s q′)² − (q − s q′)², and the sums of squares
+    give it; s makes both parts alike, so that little is lost by the difference.
+    """
+    theta = float(theta)
+    template, reference = problem.template, problem.reference
+    images = template.lattice_coefficients(theta), problem.kept_reference(theta)
+    rates = template.lattice_coefficients(theta, rate=True), reference.at_cells(theta, rate=True)
+    sizes = [_pass(problem, w, one, 1)[0][0] for one in (images, rates)]
+    if not min(sizes) > 0:
+        return 0.0, np.zeros(len(w))
+    s = math.sqrt(sizes[0] / sizes[1])
+    up, down = (
+        _pass(problem, w, [a + sign * s * b for a, b in zip(images, rates, strict=True)], 1)[0]
+        for sign in (1, -1)
+    )
+    value, gradient = ((up[k] - down[k]) / (2 * s) for k in (0, 1))
+    if isinstance(problem.transform, Affine):
+        return value, gradient
+    return value, _changes(problem.transform, w).T @ gradient
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """What turns a map of points into one of pixels, and derivatives back; the same for all w.
+
+    Attributes
+    ----------
+    corners : torch.Tensor
+        Those of the box: a map that is finite there is so everywhere in it.
+    centre, half, lower, h : numpy.ndarray
+        Shape ``(d,)``.
+    chain : numpy.ndarray
+        From derivatives per pixel, against (ξ, 1), to those in the entries of A and b.
+    """
+
+    corners: torch.Tensor
+    centre: np.ndarray
+    half: np.ndarray
+    lower: np.ndarray
+    h: np.ndarray
+    chain: np.ndarray
+
+    @classmethod
+    def of(cls, domain, like):
+        """Return the frame of a box, with corners like a tensor."""
+        ends = zip(domain.lower, domain.upper, strict=True)
+        corners = torch.tensor(list(itertools.product(*ends)), dtype=like.dtype, device="cpu")
+        lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
+        d, centre, half = domain.dim, (lower + upper) / 2, (upper - lower) / 2
+        chain = np.zeros((d * d + d, d, d + 1))
+        for k in range(d):
+            for j in range(d):
+                chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
+            chain[d * d + k, k, d] = 1 / h[k]
+        return cls(corners, centre, half, lower, h, chain.reshape(d * d + d, -1))
+
+    def in_pixels(self, affine):
+        """Return the map from (ξ, 1) to pixels, shape ``(d, d + 1)``, of ``[A row by row, b]``."""
+        d = len(self.h)
+        A, b = affine[: d * d].reshape(d, d), affine[d * d :]
+        shift = A @ self.centre + b - self.lower
+        places = np.concatenate([A * self.half, shift[:, None]], axis=1) / self.h[:, None]
+        places[:, d] -= 0.5
+        return places
+
+
+def _pass(problem, w, images, order):
+    """The families in the entries of A and b, for a template and a reference."""
+    frame, transform, overlap = problem.frame, problem.transform, problem.overlap
+    problem.checked_points(transform(w, frame.corners), frame.corners)
     with tracing.outside_transforms():
-        affine = transform.affine(w)
-        a = affine.numpy().astype(float)
-    lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
-    centre, half = (lower + upper) / 2, (upper - lower) / 2
-    A, b = a[: d * d].reshape(d, d), a[d * d :]
-    places = np.column_stack([A * half, A @ centre + b - lower]) / h[:, None]
-    places[:, d] -= 0.5
+        places = frame.in_pixels(transform.affine(w).numpy().astype(float))
     more = {}
     if overlap is not None:
-        more = {"seen": overlap._seen, "mask": overlap.template_mask, "fade": FADE}
-    reference = problem.reference_values(theta)
-    found = sums_of_squares(problem.template, theta, reference, places, order, **more)
-    chain = np.zeros((d * d + d, d, d + 1))  # from per pixel, against (ξ, 1), to A and b
-    for k in range(d):
-        for j in range(d):
-            chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
-        chain[d * d + k, k, d] = 1 / h[k]
-    chain = chain.reshape(d * d + d, -1)
-    found = [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
-    if isinstance(transform, Affine):
-        return found
-    return [_in_parameters(transform, w, order, *one) for one in found]
+        mask = overlap.template_mask
+        mask = None if mask is None else mask.lattice_coefficients(0.0)
+        more = {"seen": overlap._seen, "mask": mask, "fade": FADE}
+    found = sums_of_squares(problem.domain.m, *images, places, order, **more)
+    chain = frame.chain
+    return [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
+
+
+def _changes(transform, w):
+    return jacfwd(transform.affine)(w).numpy(force=True).astype(float)
 
 
 def _in_parameters(transform, w, order, value, gradient, matrix):
     """The chain rule through ``transform.affine``."""
-    changes = jacfwd(transform.affine)(w).numpy(force=True).astype(float)
+    changes = _changes(transform, w)
     matrix = changes.T @ matrix @ changes
     if order == 2:
         pull = w.new_tensor(gradient)

@@ -110,6 +110,8 @@ def mixed_derivative(
         theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
         slope = grad(lambda v, t: square(problem, v, t))
         return jvp(lambda t: slope(w, t), (theta,), (torch.ones_like(theta),))[1]
+    if _affine.fits(problem, w, checks.check_theta(theta)):
+        return _streamed_mixed(problem, w, theta)
     y = constant(problem, problem.moved_points(w))
     value, slope, _ = split(problem.template.taylor(y, theta, 1))
     value_rate, slope_rate, _ = split(problem.template.taylor_theta_derivative(y, theta, 1))
@@ -121,6 +123,15 @@ def mixed_derivative(
     scale = 2 * problem.domain.cell_volume
     columns = [rate * a + residual * b for a, b in zip(slope, slope_rate, strict=True)]
     return _pulled(problem, w, scale * torch.stack(columns, dim=1))
+
+
+def _streamed_mixed(problem, w, theta):
+    value, along = _affine.mixed_sums(problem, w, theta)
+    if problem.overlap is None:
+        return w.new_tensor(problem.domain.cell_volume * along)
+    D_value, D_gradient, _ = _affine.sums(problem, w, theta, 1)[1]
+    M = D_value + problem.overlap.extra
+    return w.new_tensor(problem.box_volume * (along - value / M * D_gradient) / M)
 
 
 def _normalised_mixed(problem, w, y, difference, difference_rate):

@@ -18,6 +18,7 @@ from ..solvers import (
     LeastSquares,
     NotFiniteError,
     Status,
+    UndefinedStartError,
     Work,
     gradient_message,
     minimise_damped,
@@ -221,7 +222,7 @@ class _Task(LeastSquares):
         try:
             start = self.evaluate(w0.detach().clone())
         except NotFiniteError as error:
-            raise ValueError("the loss or its derivatives are not finite at w0") from error
+            raise UndefinedStartError("the loss or its derivatives are not finite at w0") from error
         if not self.size(start) > 0:
             raise ValueError(f"theta must be smaller; at {self.theta:g} nothing is left to see")
         return start

@@ -12,18 +12,21 @@ import enum
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 
-from ..images import checks
-from ..solvers import NotFiniteError, Record, SolverResult, Status, tell
+from ..images import checks, half_gain_wavelength
+from ..solvers import NotFiniteError, Record, SolverResult, Status, UndefinedStartError, tell
 from .derivatives import loss_and_gradient, mixed_derivative
 from .minimise import GTOL, levenberg_marquardt, newton
 from .model import second_order_model
 from .problem import RegistrationProblem
 from .results import Result
 
+ROUGH = 1e-4
+"""Gradient tolerance of the scales on the way, where `coarse` is asked for."""
 _CORRECTORS = {"newton": newton, "gauss-newton": levenberg_marquardt}
 
 
@@ -118,6 +121,7 @@ def predictor_corrector(
     callback: Callable[[Any], object] | None = None,
     gtol: float = GTOL,
     max_iter: int = 200,
+    coarse: bool = False,
 ) -> PathResult:
     r"""Register over decreasing blur, predicting the minimiser of each next scale.
 
@@ -140,6 +144,11 @@ def predictor_corrector(
         so far.
     gtol, max_iter
         Handed to the corrector.
+    coarse : bool
+        Whether to spend little on the way: all scales but the last end at a gradient of 1e-4, and
+        where theta is large they take fewer, wider pixels, as long as eight of them lie on a wave
+        that the blur damps to one half. What is found at the last scale does not change; losses,
+        and the thetas in each `Result`, are those of the wider pixels.
 
     Returns
     -------
@@ -163,22 +172,28 @@ def predictor_corrector(
     problem.check_start(w0)
     checks.check_choice("corrector", corrector, list(_CORRECTORS))
     checks.check_choice("predictor", predictor, [*_CORRECTORS, None])
+    coarse = checks.check_flag("coarse", coarse)
     steps, status = [], Status.CONVERGED
     w, matrix, before = w0, None, None
     try:
-        for theta in thetas:
+        for k, theta in enumerate(thetas):
+            task, blur, tolerance = problem, theta, gtol
+            if coarse and k + 1 < len(thetas):
+                (task, blur), tolerance = coarsened(problem, theta), max(gtol, ROUGH)
+            correct = partial(_CORRECTORS[corrector], task, blur, gtol=tolerance, max_iter=max_iter)
             w_predicted, prediction = w, Prediction.FIRST if before is None else Prediction.OFF
             if before is not None and predictor is not None:
-                w_predicted, prediction = _predict(problem, before, theta, w, matrix)
-            at_start = _loss_and_slope(problem, w, theta)
-            at_predicted = (
-                at_start if w_predicted is w else _loss_and_slope(problem, w_predicted, theta)
-            )
-            if not all(map(math.isfinite, at_predicted)):
-                w_predicted, at_predicted, prediction = w, at_start, Prediction.NOT_FINITE
-            result = _CORRECTORS[corrector](
-                problem, theta, w_predicted, gtol=gtol, max_iter=max_iter
-            )
+                w_predicted, prediction = _predict(*before, theta, w, matrix)
+            try:
+                result = correct(w_predicted)
+            except UndefinedStartError:
+                if w_predicted is w:
+                    raise
+                w_predicted, prediction = w, Prediction.NOT_FINITE
+                result = correct(w)
+            at_start = at_predicted = result.history[0].loss, result.history[0].gradient_norm
+            if w_predicted is not w:
+                at_start = _loss_and_slope(task, w, blur)
             step = Step(
                 theta=theta,
                 w=result.w,
@@ -195,8 +210,8 @@ def predictor_corrector(
                 result=result,
             )
             steps.append(step)
-            w, before = result.w, theta
-            matrix = _prediction_matrix(problem, step, corrector, predictor)
+            w, before = result.w, (task, blur, theta)
+            matrix = _prediction_matrix(task, blur, result, corrector, predictor)
             tell(callback, step)
             if result.status in (Status.NO_OVERLAP, Status.NOT_FINITE, Status.STOPPED):
                 status = result.status
@@ -206,21 +221,33 @@ def predictor_corrector(
     return _path_result(w, steps, len(thetas), status)
 
 
-def _predict(problem, before, theta, w, matrix):
-    """Euler step from scale `before` to `theta`; skipped where `matrix` cannot be trusted."""
-    matrix = problem.scaled(matrix)
+def coarsened(problem, theta):
+    """Return the problem with at least eight cells on a wave damped to half, and its theta."""
+    factor = 1
+    while half_gain_wavelength(theta) >= 16 * factor:
+        factor *= 2
+    coarse = problem.coarser(factor)
+    return coarse, theta if coarse is problem else theta / factor**4
+
+
+def _predict(task, blur, before, theta, w, matrix):
+    """Euler step from scale `before` to `theta`; skipped where `matrix` cannot be trusted.
+
+    `task` is the problem that was solved there, and `blur` the scale in its pixels.
+    """
+    matrix = task.scaled(matrix)
     eigenvalues = torch.linalg.eigvalsh(matrix)
     if eigenvalues[0] <= 1e-12 * eigenvalues[-1].abs():
         return w, Prediction.INDEFINITE
-    velocity = -torch.linalg.solve(matrix, problem.scaled(mixed_derivative(problem, w, before)))
-    return problem.stepped(w, (theta - before) * velocity), Prediction.USED
+    velocity = -torch.linalg.solve(matrix, task.scaled(mixed_derivative(task, w, blur)))
+    return task.stepped(w, (theta - before) * blur / before * velocity), Prediction.USED
 
 
-def _prediction_matrix(problem, step, corrector, predictor):
-    """The predictor's matrix at the end of `step`, the corrector's own where it is the same."""
+def _prediction_matrix(task, blur, result, corrector, predictor):
+    """The predictor's matrix at the end of a scale, the corrector's own where it is the same."""
     if predictor is None or predictor == corrector:
-        return step.result.hessian
-    model = second_order_model(problem, step.w, step.theta, exact=predictor == "newton")
+        return result.hessian
+    model = second_order_model(task, result.w, blur, exact=predictor == "newton")
     return model.hessian if predictor == "newton" else model.gauss_newton
 
 

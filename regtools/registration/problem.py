@@ -8,48 +8,14 @@ from functools import cached_property
 
 import torch
 
-from ..images import Copied, Pair, SplineImage, checks, copy, tracing
+from ..images import Copied, Pair, SplineImage, averaged, checks, copy, tracing
 from ..solvers import NotFiniteError
 from . import _affine
 from .overlap import Overlap, filled
 from .transforms import Transform
 
 SURROUNDS = ("zero", "overlap")
-
-
-class Tikhonov:
-    """The regulariser S(w) = ‖w − w_ref‖², pulling the parameters towards `reference`.
-
-    Parameters
-    ----------
-    reference : torch.Tensor
-        Shape ``(n_params,)``, usually ``transform.identity()``; a copy is kept.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If `reference` is not a finite float32 or float64 tensor with one axis; when called, if `w`
-        has another shape or dtype.
-
-    References
-    ----------
-    Chapter 3.
-    """
-
-    reference = Copied()
-    _reference: torch.Tensor
-
-    def __init__(self, reference: torch.Tensor) -> None:
-        checks.check_floating("reference", reference)
-        if reference.ndim != 1:
-            raise ValueError(f"reference must have shape (n_params,); got {tuple(reference.shape)}")
-        checks.check_finite("reference", reference, "value")
-        self.reference = reference
-
-    def __call__(self, w: torch.Tensor) -> torch.Tensor:
-        """Return S(w)."""
-        checks.check_vector("w", w, len(self._reference), self._reference)
-        return (w - self._reference).square().sum()
+MASKS = ("template_mask", "reference_mask")
 
 
 class RegistrationProblem:
@@ -151,6 +117,7 @@ class RegistrationProblem:
         scaling = transform.scaling(template.domain)
         self.scaling = None if scaling is None else scaling.to(template.data)
         self.surround, self.overlap = surround, None
+        self._pair, self._masks = (template, reference), (template_mask, reference_mask)
         if surround == "overlap":
             self.overlap = Overlap(template, reference, template_mask, reference_mask)
             template, reference = (
@@ -163,7 +130,7 @@ class RegistrationProblem:
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
         self.weight = math.sqrt(self.domain.cell_volume)
-        self._kept = None
+        self._kept, self._coarser = None, {}
 
     @classmethod
     def of(cls, pair: Pair, transform: Transform, **options) -> RegistrationProblem:
@@ -180,6 +147,11 @@ class RegistrationProblem:
         data = self.reference._data
         with tracing.outside_transforms():
             return self.domain.cell_centers(data.dtype, data.device)
+
+    @cached_property
+    def frame(self):
+        """What an affine map needs to be counted in pixels."""
+        return _affine.Frame.of(self.domain, self.reference._data)
 
     @property
     def box_volume(self):
@@ -263,13 +235,50 @@ class RegistrationProblem:
 
     def reference_values(self, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the reference at the cell centres, shape ``(n,)``; kept while theta stays."""
-        theta = checks.check_theta(theta)
+        return copy(self.kept_reference(checks.check_theta(theta)))
+
+    def kept_reference(self, theta):
+        """Return the reference at the cell centres; not to be changed."""
         if torch.is_tensor(theta) or not tracing.is_plain(self.reference._data):
             return self.reference.at_cells(theta)
         kept = self._kept
         if kept is None or kept[0] != theta:
             kept = self._kept = theta, self.reference.at_cells(theta)
-        return copy(kept[1])
+        return kept[1]
+
+    def coarser(self, factor: int) -> RegistrationProblem:
+        """Return the problem with fewer cells, about `factor` times as wide; kept.
+
+        Pixels are averaged. The box and the parameters stay, and a blur of theta pixels⁴ is one of
+        theta / factor⁴ of the wider pixels.
+
+        Parameters
+        ----------
+        factor : int
+            At least 1; an axis keeps at least 4 cells.
+
+        Raises
+        ------
+        ValueError
+            If `factor` is not a whole number from 1.
+        """
+        factor = checks.whole("factor", factor)
+        domain = self.domain.coarser(factor)
+        if domain == self.domain:
+            return self
+        if factor not in self._coarser:
+            options: dict = {"surround": self.surround}
+            finer = self if factor % 2 else self.coarser(factor // 2)
+            images = [SplineImage(averaged(one._data, domain.m), domain) for one in finer._pair]
+            if self.overlap is not None:
+                options |= {
+                    name: None if mask is None else averaged(mask, domain.m).clamp(0, 1)
+                    for name, mask in zip(MASKS, finer._masks, strict=True)
+                }
+            self._coarser[factor] = RegistrationProblem(
+                *images, self.transform, self.regularizer, self.lam, **options
+            )
+        return self._coarser[factor]
 
     def covered(self, w: torch.Tensor, theta: float = 0.0) -> float:
         """Return which part of the reference the template covers; 1 where it is zero outside.

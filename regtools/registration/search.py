@@ -11,7 +11,7 @@ import torch
 from ..images import checks
 from ..solvers import Record, Status, tell
 from .minimise import newton
-from .path import PathResult, predictor_corrector
+from .path import PathResult, coarsened, predictor_corrector
 from .starts import MAKERS, STARTS, NoStartError
 
 CLEAR = 0.005
@@ -197,7 +197,8 @@ class Search:
         first = len(self.thetas) // 5
         glances = []
         for name, w0 in pairs:
-            result = newton(self.problem, self.thetas[first], w0, max_iter=FEW_STEPS)
+            task, blur = coarsened(self.problem, self.thetas[first])
+            result = newton(task, blur, w0, max_iter=FEW_STEPS)
             glances.append(self._attempt(name, w0, result, self.thetas[first], result.loss))
             if result.status is Status.STOPPED:
                 raise KeyboardInterrupt
@@ -215,7 +216,9 @@ class Search:
 
     def _follow(self, name, w0, w, first, n_before=0):
         """The attempt that a path makes from w."""
-        path = predictor_corrector(self.problem, self.thetas[first:], w, predictor=None)
+        path = predictor_corrector(
+            self.problem, self.thetas[first:], w, predictor=None, coarse=True
+        )
         self.stopped = self.stopped or path.status is Status.STOPPED
         theta = path.steps[-1].theta if path.steps else math.nan
         loss = float(self.problem.loss(path.w, self.thetas[-1]))

@@ -28,6 +28,10 @@ class NotFiniteError(ArithmeticError, ValueError):
     """The objective or a derivative left the finite numbers at a point that was tried."""
 
 
+class UndefinedStartError(ValueError):
+    """The objective or a derivative is not finite where a solver is to start."""
+
+
 class OwnTensors:
     """Mixin for dataclasses: they keep copies of tensors, so that no two share memory."""
 

@@ -12,6 +12,7 @@ from regtools.registration import (
     Tikhonov,
     Translation,
     gradient,
+    mixed_derivative,
     model,
     second_order_model,
 )
@@ -79,6 +80,16 @@ def test_the_sums_are_those_by_blocks(m, surround, make, by_blocks):
     squares = 2 * ours.jacobian.T @ ours.jacobian
     stiffness = 2 * 0.3**2 * torch.eye(len(w), dtype=torch.float64)
     assert_close(squares + stiffness, ours.gauss_newton, 1e-12)
+
+
+@pytest.mark.parametrize("make", MAPS.values(), ids=MAPS)
+@pytest.mark.parametrize("surround", SURROUNDS)
+@pytest.mark.parametrize("m", [(40, 31), (20, 9, 13)])
+def test_the_mixed_derivative_is_the_one_by_the_chain_rule(m, surround, make, monkeypatch):
+    problem, w = problem_of(m, surround, make)
+    ours = mixed_derivative(problem, w, 2.0)
+    monkeypatch.setattr(_taylor, "COMPILED", False)
+    assert_close(ours, mixed_derivative(problem, w, 2.0), 1e-11)
 
 
 @pytest.mark.parametrize("surround", ["zero", "overlap"])
