@@ -1,10 +1,12 @@
 """The explorer of chapter 8."""
 
 import functools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+from matplotlib.ticker import MaxNLocator
 
 from ..superresolution import SuperResolutionProblem
 from ._colour_bar import colour_bar
@@ -14,6 +16,11 @@ from .explorer import Explorer, Panel
 from .plotting import plot_image, plot_residual
 
 LIMIT = 120.0  # grey values at which the colours of the error end
+CLOSE = 0.1  # in the logarithm of the error: curves that end nearer share a label
+
+
+def _iterations(count):
+    return f"{count} CG iteration{'s' if count > 1 else ''}"
 
 
 @dataclass(frozen=True)
@@ -84,11 +91,15 @@ class InexactView:
             errors = [100 * other.error for other in self.iterates[shown.rule][count]]
             style = {"color": "0.75", "lw": 1, "label": "other counts"}
             if count == one.count:
-                style = {"color": "C0", "lw": 1.8, "zorder": 3, "label": f"{count} a projection"}
+                style = {"color": "C0", "lw": 1.8, "zorder": 3, "label": _iterations(count)}
             ax.plot(range(len(errors)), errors, **style)
         ax.plot(one.step, 100 * one.error, "o", color="C0", ms=6, zorder=4, clip_on=False)
+        for x, y, name in self._ends(shown):
+            place = {"xytext": (3, 0), "textcoords": "offset points", "va": "center"}
+            ax.annotate(name, (x, y), color="0.4", fontsize=7, annotation_clip=False, **place)
         ticks = [tick for tick in (5, 10, 15, 20, 30, 50, 100) if low <= tick <= high]
         ax.set(yscale="log", ylim=(low, high), xlim=(0, max(self.last, 1)))
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.set_yticks(ticks, [str(tick) for tick in ticks])
         ax.minorticks_off()
         ax.set(xlabel="Gauss–Newton step", ylabel="error [%]", title=f"error, rule {shown.rule}")
@@ -96,15 +107,27 @@ class InexactView:
         by_label = dict(sorted(zip(labels, handles, strict=True), key=lambda pair: pair[0]))
         ax.legend(by_label.values(), by_label.keys(), loc="upper right", fontsize=7)
 
+    def _ends(self, shown):
+        """Where the other curves end, and their counts; those that end together as one."""
+        ends = {}
+        for count in self.counts:
+            if count != shown.iterate.count:
+                found = self.iterates[shown.rule][count]
+                height = round(math.log(100 * found[-1].error) / CLOSE)
+                ends.setdefault((len(found) - 1, height), []).append((count, found[-1].error))
+        for (x, _), members in ends.items():
+            y = 100 * math.exp(sum(math.log(error) for _, error in members) / len(members))
+            yield x, y, ", ".join(str(count) for count, _ in members)
+
     def alt_image(self, shown):
         """Return the text alternative of the image."""
         return f"The exact image after {shown.iterate.step} steps, rule {shown.rule}."
 
     def describe(self, shown):
         """Say the errors of the exact and of the inexact image."""
-        one, plural = shown.iterate, "s" if shown.iterate.count > 1 else ""
+        one = shown.iterate
         return (
-            f"After {one.step} Gauss–Newton steps with {one.count} CG iteration{plural} a "
+            f"After {one.step} Gauss–Newton steps with {_iterations(one.count)} a "
             f"projection and the rule {shown.rule}, the exact image for these maps has an error "
             f"of {100 * one.error:.0f} % (the inexact one {100 * one.inexact_error:.0f} %)."
         )
@@ -115,7 +138,7 @@ class InexactView:
         width = 2.2 * (right - left) / (top - bottom)
         curves = (
             "Error of the exact image over the Gauss–Newton steps, one curve for each number "
-            "of CG iterations, with this one in blue."
+            "of CG iterations, which stands at its end, with this one in blue."
         )
         steps, rules = list(range(self.last + 1)), list(self.iterates)
         buttons, compute = [], functools.partial(self.compute, rule=rules[0])

@@ -13,6 +13,7 @@ from .results import SuperResolved, VarProResult, VarProState
 from .rules import RULES, Implicit, Kaufman, NoDerivative, Projected, Rule, Unrolled
 from .simulated import Simulated, simulated_problem
 from .smoothing import Trial, choose_lam
+from .tolerance import follow_gradient
 
 __all__ = [
     "RULES",
@@ -36,6 +37,7 @@ __all__ = [
     "choose_lam",
     "enlarged_frame",
     "exact_iterates",
+    "follow_gradient",
     "joint_gauss_newton",
     "projection_jacobian",
     "register_frames",

@@ -70,8 +70,8 @@ def super_resolve(
         and costs accuracy, on both photographs tried. A frame that frame 0 does not explain is left
         out in any case.
     w0 : torch.Tensor, optional
-        Maps to start from, parameters of `frames_transform`, shape ``(q * p,)``; by default from
-        `register_frames`.
+        Maps to start from, parameters of `frames_transform`, shape ``(q * p,)``: each takes a point
+        of its frame to the point of frame 0 that shows the same. By default from `register_frames`.
     max_rounds : int
         Most rounds.
     callback : callable, optional

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from regtools.explorers.inexact_projection import InexactView, inexact_explorer
+from regtools.explorers.inexact_projection import InexactView, Shown, inexact_explorer
 from regtools.images import Domain
-from regtools.superresolution import SuperResolutionProblem, exact_iterates, simulate_frames, varpro
+from regtools.superresolution import (
+    Iterate,
+    SuperResolutionProblem,
+    exact_iterates,
+    simulate_frames,
+    varpro,
+)
 
 DOMAIN = Domain((0.0, 3.0, -1.0, 4.0), (8, 12))  # not square, not isotropic
 COUNTS = (1, 4, 40)
@@ -118,8 +124,20 @@ def test_curves_are_those_of_the_rule(iterates, view):
             errors = [100 * one.error for one in found[count]]
             np.testing.assert_allclose(line.get_ydata(), errors)
         labels = [text.get_text() for text in ax.get_legend().get_texts()]
-        assert labels == ["4 a projection", "other counts"]
+        assert labels == ["4 CG iterations", "other counts"]
+        ends = {text.get_text(): text.xy for text in ax.texts}
+        assert set(ends) == {"1", "40"}
+        for count in (1, 40):
+            last = len(found[count]) - 1, 100 * found[count][-1].error
+            assert ends[str(count)] == pytest.approx(last)
         assert rule in ax.get_title()
+
+
+def test_curves_that_end_together_share_a_label(problem, iterates, truth):
+    found = iterates["unrolled"]
+    view = InexactView(problem, {"unrolled": {k: found[40] for k in (1, 2, 3)}}, truth)
+    (end,) = view._ends(Shown("unrolled", Iterate(1, 0, truth, 1.0, 1.0, 1.0)))
+    assert end == (len(found[40]) - 1, pytest.approx(100 * found[40][-1].error), "2, 3")
 
 
 def test_the_explorer_offers_every_count_step_and_rule(problem, iterates, truth):

@@ -41,6 +41,7 @@ from regtools import (
     differentiate_cg,
     dot_product_test,
     enlarged_frame,
+    follow_gradient,
     joint_gauss_newton,
     projection_jacobian,
     register,
@@ -274,6 +275,8 @@ bad("choose_lam", "tol", lambda v: choose_lam(PROBLEM, W, tol=v), 1, 0, None)
 bad("choose_lam", "lam", lambda v: choose_lam(PROBLEM, W, near=v), 1e300)
 bad("enlarged_frame", "domain", lambda v: enlarged_frame(FRAMES[0], v), None, *DOMAINS, LINE, CUBE)
 bad("enlarged_frame", "theta", lambda v: enlarged_frame(FRAMES[0], BOX, v), -1, "a", None, math.nan)
+bad("follow_gradient", "c must", follow_gradient, 0, -1, "a", None, math.nan, math.inf)
+bad("follow_gradient", "loosest", lambda v: follow_gradient(loosest=v), 1, 0, "a", None, 1e-9)
 bad("simulate_frames", "domain", lambda v: simulate_frames(IMAGE, v, 2, W), None, *DOMAINS)
 bad(
     "simulate_frames",
