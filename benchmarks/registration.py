@@ -1,6 +1,6 @@
 """What does a registration cost, beside SimpleITK? Time, memory and error over the size.
 
-    python benchmarks/registration.py            # with SimpleITK: pip install 'regtools[bench]'
+    python benchmarks/registration.py [--write]     # SimpleITK: pip install 'regtools[peers]'
 
 A pair is a scene of smooth blobs on black, evaluated exactly at the pixels of the template and,
 moved by a known affine map, at those of the reference: nobody's interpolation made it. SimpleITK
@@ -10,14 +10,22 @@ CPU, on one thread, of one run; the error is the mean distance from the true map
 """
 
 import argparse
+import datetime
+import itertools
+import json
+import math
+import platform
+import statistics
 import time
-import tracemalloc
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from _timing import ratio, side_by_side
 
 from regtools import register
+from regtools.explorers import use_style
 from regtools.images import Domain, SplineImage
 from regtools.registration import Affine, RegistrationProblem, second_order_model
 
@@ -26,8 +34,10 @@ try:
 except ImportError:
     sitk = None
 
-SIZES = [(64, 64), (256, 256), (512, 512), (1024, 1024), (32,) * 3, (64,) * 3, (128,) * 3]
-LARGEST = 2**20 if sitk is None else 2**21
+BOOK = Path(__file__).resolve().parents[1] / "book"
+EVALUATED = [(n, n) for n in (32, 64, 128, 256, 512, 1024, 2048)]
+EVALUATED += [(n, n, n) for n in (16, 32, 64, 96, 128)]
+REGISTERED = [(n, n) for n in (64, 256, 512, 1024)] + [(n, n, n) for n in (32, 64, 128)]
 
 
 def scene(points, seed=0, n_blobs=80):
@@ -108,56 +118,142 @@ def seconds(function, *arguments):
     return time.process_time() - start, result
 
 
+def peak_beyond(function):
+    """Bytes by which the process grows at most while a function runs; NaN where Linux is not."""
+    status, forget = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    try:
+        forget.write_text("5")  # the high-water mark starts anew
+        before = _field(status, "VmRSS")
+        function()
+        return 1024 * max(0, _field(status, "VmHWM") - before)
+    except OSError:
+        return math.nan
+
+
+def _field(status, name):
+    return int(status.read_text().split(f"{name}:")[1].split()[0])
+
+
 def evaluation(m):
-    """Newton evaluation over the kernel's own time, and memory beyond images and coefficients."""
+    """A Newton evaluation and new coefficients, beside the kernel for values and derivatives."""
     template, reference, A, b = pair_of(m)
     domain = Domain([end for n in m for end in (0.0, float(n))], m)
     images = [SplineImage(torch.from_numpy(one), domain) for one in (template, reference)]
     problem = RegistrationProblem(*images, Affine(len(m)))
     w = torch.from_numpy(np.concatenate([A.ravel(), b]))
     second_order_model(problem, w, 1.0)
-    tracemalloc.start()
-    second_order_model(problem, w, 1.0)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_beyond(lambda: second_order_model(problem, w, 1.0))
     points = problem.moved_points(w)
-    times = side_by_side(
-        {
-            "model": lambda: second_order_model(problem, w, 1.0),
-            "kernel": lambda: problem.template.taylor(points, 1.0, 2),
-        },
-        rounds=7,
-    )
-    return ratio(times, "model", "kernel"), min(times["model"]), peak
+    thetas = itertools.cycle([1.0, 2.0])
+    functions = {
+        "evaluation": lambda: second_order_model(problem, w, 1.0),
+        "kernel": lambda: images[0].taylor(points, 1.0, 2),
+        "coefficients": lambda: images[1].coefficients(next(thetas)),
+    }
+    times = side_by_side(functions, rounds=9)
+    found = {name: rounded(statistics.median(spent)) for name, spent in times.items()}
+    found["over_kernel"] = rounded(ratio(times, "evaluation", "kernel"))
+    found["megabytes"] = rounded(peak / 1e6)
+    torch.set_num_threads(2)
+    two = side_by_side({"two": functions["evaluation"]}, rounds=9)["two"]
+    torch.set_num_threads(1)
+    found["two_threads"] = rounded(found["evaluation"] / statistics.median(two))
+    return found
+
+
+def registration(m):
+    """Both packages on one pair."""
+    template, reference, *truth = pair_of(m)
+    spent, found = seconds(by_regtools, template, reference)
+    result = {"seconds": rounded(spent), "error": rounded(off(*found, truth, m))}
+    if sitk is not None:
+        other, found = seconds(by_simpleitk, template, reference)
+        result["simpleitk_seconds"] = rounded(other)
+        result["simpleitk_error"] = rounded(off(*found, truth, m))
+        result["ratio"] = rounded(spent / other)
+    return result
+
+
+def rounded(value):
+    """Two digits: more are not the same in the next run."""
+    return float(f"{value:.2g}")
+
+
+def machine():
+    """What the numbers were measured on."""
+    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
+    return {
+        "date": datetime.date.today().isoformat(),
+        "processor": names[0] if names else platform.processor(),
+        "python": platform.python_version(),
+        "torch": torch.__version__.split("+")[0],
+        "simpleitk": None if sitk is None else sitk.Version_VersionString(),
+    }
+
+
+def draw(measured, path):
+    """Draw seconds over pixels, with lines of slope one."""
+    use_style()
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.5, 3.2))
+    for ax, dim in zip(axes, (2, 3), strict=True):
+        sizes = {
+            math.prod(map(int, name.split("x"))): one
+            for name, one in measured["evaluations"].items()
+            if len(name.split("x")) == dim
+        }
+        n = np.array(list(sizes))
+        for key, style in [("evaluation", "o-"), ("kernel", "s--"), ("coefficients", "^:")]:
+            ax.loglog(n, [one[key] for one in sizes.values()], style, ms=4, label=key)
+        line = sizes[n[-1]]["evaluation"] / n[-1]
+        ax.loglog(n, line * n, color="0.7", lw=1, label="n")
+        growth = n * np.log(n)
+        ax.loglog(
+            n, line * n[-1] * growth / growth[-1], color="0.7", ls=(0, (1, 2)), label="n log n"
+        )
+        ax.set(xlabel=f"pixels, {dim} axes", title=f"{dim}D")
+    axes[0].set_ylabel("seconds, one thread")
+    axes[0].legend()
+    fig.savefig(path, dpi=150)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--largest", type=int, default=LARGEST, help="pixels of the largest pair")
-    largest = parser.parse_args().largest
-    sizes = [m for m in SIZES if np.prod(m) <= largest]
-    warm = [np.random.default_rng(0).random((16,) * d) for d in (2, 3)]
-    for one in warm:
-        register(torch.from_numpy(one), torch.from_numpy(one), surround="zero", start="identity")
-    print("Newton evaluation, affine:  over the kernel    ms   ns per pixel   memory, MB")
-    for m in [(32, 32), *sizes]:
-        over, each, peak = evaluation(m)
-        size = " × ".join(map(str, m))
-        print(
-            f"  {size:22s} {over:14.2f} {1e3 * each:8.2f} {1e9 * each / np.prod(m):9.0f}"
-            f" {peak / 1e6:14.1f}"
-        )
-    print("\nregistration             regtools: s    error    SimpleITK: s    error    ratio")
-    for m in sizes:
-        template, reference, *truth = pair_of(m)
-        spent, found = seconds(by_regtools, template, reference)
-        size = " × ".join(map(str, m))
-        print(f"  {size:22s} {spent:10.2f} {off(*found, truth, m):10.4f}", end="", flush=True)
-        if sitk is None:
-            print("    not installed")
-            continue
-        other, found = seconds(by_simpleitk, template, reference)
-        print(f" {other:12.2f} {off(*found, truth, m):10.4f} {spent / other:9.2f}")
+    parser.add_argument("--write", action="store_true", help="write book/costs.json and its figure")
+    parser.add_argument("--largest", type=int, default=2**22, help="pixels of the largest pair")
+    options = parser.parse_args()
+    for d in (2, 3):
+        one = torch.from_numpy(np.random.default_rng(0).random((16,) * d))
+        register(one, one, surround="zero", start="identity")
+    measured = {"machine": machine(), "evaluations": {}, "registrations": {}}
+    print(
+        "Newton evaluation           ms  over the kernel  two threads  memory MB  coefficients ms"
+    )
+    for m in EVALUATED:
+        if math.prod(m) <= options.largest:
+            one = measured["evaluations"][named(m)] = evaluation(m)
+            print(
+                f"  {named(m):20s} {1e3 * one['evaluation']:8.3g} {one['over_kernel']:12.2g}"
+                f" {one['two_threads']:14.2g} {one['megabytes']:10.2g}"
+                f" {1e3 * one['coefficients']:12.3g}"
+            )
+    print("\nregistration            seconds, error in pixels   SimpleITK            ratio")
+    for m in REGISTERED:
+        if math.prod(m) <= options.largest:
+            one = measured["registrations"][named(m)] = registration(m)
+            print(f"  {named(m):20s} {one['seconds']:8.3g} {one['error']:10.2g}", end="      ")
+            if sitk is None:
+                print("  not installed")
+                continue
+            print(f"{one['simpleitk_seconds']:8.3g} {one['simpleitk_error']:10.2g}", end="")
+            print(f" {one['ratio']:9.2g}")
+    if options.write:
+        (BOOK / "costs.json").write_text(json.dumps(measured, indent=1) + "\n")
+        draw(measured, BOOK / "_static" / "costs.png")
+
+
+def named(m):
+    return "x".join(map(str, m))
 
 
 if __name__ == "__main__":

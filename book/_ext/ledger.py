@@ -1,11 +1,12 @@
-"""The role `{num}`: a number of book/ledger.json by its path, so that none is typed twice."""
+"""The roles `{num}` and `{cost}`: numbers of two files by their path, so that none is typed twice."""
 
 import json
 from pathlib import Path
 
 from docutils import nodes
 
-LEDGER = Path(__file__).resolve().parents[1] / "ledger.json"
+BOOK = Path(__file__).resolve().parents[1]
+LEDGER, COSTS = BOOK / "ledger.json", BOOK / "costs.json"
 
 
 def written(value):
@@ -20,18 +21,23 @@ def look_up(ledger, path):
     return ledger
 
 
-def num(name, rawtext, text, lineno, inliner, options=None, content=()):
-    """Put in the number, or report the name that the ledger does not have."""
-    try:
-        value = look_up(json.loads(LEDGER.read_text()), text)
-    except KeyError:
-        message = inliner.reporter.error(f"ledger.json has no {text!r}", line=lineno)
-        return [inliner.problematic(rawtext, rawtext, message)], [message]
-    inliner.document.settings.env.note_dependency(str(LEDGER))
-    return [nodes.Text(written(value))], []
+def role_of(path):
+    """Return a role that puts in a number of a file, or reports a name that it does not have."""
+
+    def num(name, rawtext, text, lineno, inliner, options=None, content=()):
+        try:
+            value = look_up(json.loads(path.read_text()), text)
+        except KeyError:
+            message = inliner.reporter.error(f"{path.name} has no {text!r}", line=lineno)
+            return [inliner.problematic(rawtext, rawtext, message)], [message]
+        inliner.document.settings.env.note_dependency(str(path))
+        return [nodes.Text(written(value))], []
+
+    return num
 
 
 def setup(app):
-    """Register the role with Sphinx."""
-    app.add_role("num", num)
+    """Register the roles with Sphinx."""
+    app.add_role("num", role_of(LEDGER))
+    app.add_role("cost", role_of(COSTS))
     return {"parallel_read_safe": True, "version": "1"}

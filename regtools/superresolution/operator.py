@@ -4,7 +4,10 @@ Images may carry one axis more at the end, a block of images treated at once; so
 Adjoints are written out: nothing here is differentiated by a reverse pass.
 """
 
+from __future__ import annotations
+
 import math
+from copy import copy
 from functools import cached_property
 
 import torch
@@ -44,6 +47,13 @@ class FrameOperator:
 
     def __repr__(self):
         return f"FrameOperator({sum(self.layout.row_sizes)} rows, image {self.layout.canvas.m})"
+
+    def smoothed(self, layout: FrameLayout) -> FrameOperator:
+        """Return the operator at the same w with the differences of another layout."""
+        other = copy(self)
+        other.layout = layout
+        other._still, other._still_adjoint = layout.still_rows
+        return other
 
     @property
     def n_params(self):

@@ -150,12 +150,13 @@ class _Search:
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(rows), n_probes))
         probes = torch.as_tensor(signs, device=rows.device).to(rows) * (used > 0)[:, None]
         self.data = torch.cat([rows[:, None], probes], dim=1)
-        self.start = None
+        # The rows of the data do not depend on λ.
+        self.start, self.operator = None, problem.operator(w)
 
     def __call__(self, t):
         lam, n = math.exp(t), self.n
         problem = self.problem.replaced(lam=lam)
-        operator = problem.operator(self.w)
+        operator = self.operator.smoothed(problem.layout)
         rows = self.data.new_zeros(problem.n_rows, self.data.shape[1])
         rows[: len(self.data)] = self.data
         right = operator.adjoint(rows)
