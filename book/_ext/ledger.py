@@ -1,4 +1,4 @@
-"""The roles `{num}` and `{cost}`: numbers of two files by their path, so that none is typed twice."""
+"""The roles `{num}` and `{cost}`: numbers of two files by path, so that none is typed twice."""
 
 import json
 from pathlib import Path

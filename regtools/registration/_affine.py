@@ -15,6 +15,7 @@ import torch
 from torch.func import hessian, jacfwd
 
 from ..images import streams, sums_of_squares, tracing
+from ..solvers import NotFiniteError
 from .overlap import FADE
 from .transforms import Affine, AffineSubset, Transform
 
@@ -88,7 +89,7 @@ class Frame:
     Attributes
     ----------
     corners : torch.Tensor
-        Those of the box: a map that is finite there is so everywhere in it.
+        Those of the box: an affine map that is finite there is so everywhere in it.
     centre, half, lower, h : numpy.ndarray
         Shape ``(d,)``.
     chain : numpy.ndarray
@@ -129,9 +130,11 @@ class Frame:
 def _pass(problem, w, images, order):
     """The families in the entries of A and b, for a template and a reference."""
     frame, transform, overlap = problem.frame, problem.transform, problem.overlap
-    problem.checked_points(transform(w, frame.corners), frame.corners)
     with tracing.outside_transforms():
         places = frame.in_pixels(transform.affine(w).numpy().astype(float))
+    if not np.isfinite(places).all():
+        problem.checked_points(transform(w, frame.corners), frame.corners)  # which raises
+        raise NotFiniteError("w must be where the map is defined; it leaves the finite numbers")
     more = {}
     if overlap is not None:
         mask = overlap.template_mask

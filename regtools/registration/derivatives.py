@@ -9,11 +9,11 @@ slower.
 from __future__ import annotations
 
 import torch
-from torch.func import grad, jvp
+from torch.func import grad, jacfwd, jvp
 
 from ..images import checks, tracing
 from . import _affine
-from .model import constant, second_order_model, square
+from .model import constant, dense_jacobian, second_order_model, square
 from .overlap import split, times
 from .problem import RegistrationProblem
 
@@ -63,7 +63,11 @@ def jacobian(
     ----------
     Chapter 2.
     """
-    return second_order_model(problem, w, theta, exact=False).jacobian
+    checks.check_kind("problem", problem, RegistrationProblem)
+    problem.check_parameters(w)
+    if tracing.is_followed(w):
+        return jacfwd(lambda v: problem.residual(v, theta))(w)
+    return dense_jacobian(problem, tracing.constant(w), checks.check_theta(theta))
 
 
 def hessian(
