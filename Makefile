@@ -58,7 +58,8 @@ sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite th
 	$(RUN) tools.notebooks sync
 
 benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
-	set -e; for file in $(filter-out benchmarks/_%,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[peers]'
+	set -e; for file in $(filter-out benchmarks/_% benchmarks/volume.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
 
 paper: $(INSTALLED) ## run the experiments of the paper on its images, write book/ledger.json
 	$(RUN) tools.paper

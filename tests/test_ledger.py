@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from book._ext.ledger import LEDGER, look_up, written
+from book._ext.ledger import COSTS, LEDGER, look_up, written
 from paper_pair import on_the_papers_pair
 from tools import paper
 
@@ -50,6 +50,18 @@ def test_measured_numbers_are_not_typed():
         first, second = (ROLE.sub("#", cell) for cell in (paper_pair, book_pair))
         assert first == second
         assert "#" in first or not re.search(r"\d", first), f"no number from the file: {first}"
+
+
+def test_the_page_of_costs_types_no_measured_number():
+    page, costs = COSTS.with_suffix(".md").read_text(), json.loads(COSTS.read_text())
+    paths = re.findall(r"\{cost\}`([^`]*)`", page)
+    assert len(paths) > 60
+    for path in paths:
+        assert written(look_up(costs, path))
+    for line in page.splitlines():
+        if line.startswith("| ") and "{cost}" in line:
+            cells = line.strip("|").split("|")[1:]
+            assert all(re.fullmatch(r" \{cost\}`[^`]*` ", cell) for cell in cells)
 
 
 def test_a_wrong_name_is_noticed():
