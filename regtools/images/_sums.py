@@ -8,7 +8,7 @@ import numpy as np
 from . import _taylor, _tracing
 
 _BLOCK = 2**12  # cells of a block, in whole lines
-_PER_THREAD = 2**14  # cells
+_PER_THREAD = 2**16  # cells
 
 
 def sums_of_squares(m, coefficients, reference, affine, order, seen=None, mask=None, fade=1.0):

@@ -102,7 +102,7 @@ def test_single_precision(surround):
     assert_close(ours.hessian.double(), theirs.hessian, 1e-4)
 
 
-@pytest.mark.parametrize("m", [(300, 220), (40, 50, 30)])
+@pytest.mark.parametrize("m", [(600, 400), (60, 70, 50)])
 def test_threads_change_no_bit(m, monkeypatch):
     problem, w = problem_of(m, "overlap", MAPS["affine"])
     expected = second_order_model(problem, w, 2.0)
