@@ -125,12 +125,16 @@ def times():
         operator = problem.operator(w0)
         one = torch.randn(problem.canvas.m, dtype=torch.float64)
         block = torch.randn(*problem.canvas.m, problem.n_params, dtype=torch.float64)
+        both = torch.cat([one[..., None], block], dim=-1)  # as unrolled CG carries them
         how = {"max_iter": 3, "tol_cg": 1e-6}
         seconds = side_by_side(
             {
                 "one": lambda operator=operator, one=one: [operator.normal(one) for _ in range(50)],
                 "block": lambda operator=operator, block=block: [
                     operator.normal(block) for _ in range(50)
+                ],
+                "unrolled": lambda operator=operator, both=both: [
+                    operator.normal_jvp(both) for _ in range(50)
                 ],
                 "columns": lambda p=problem, w=w0, how=how: varpro(
                     p, w, CAPPED, one_solve=False, **how
@@ -141,6 +145,7 @@ def times():
             }
         )
         print(f"{title}: block / one product {ratio(seconds, 'block', 'one'):.1f},", end=" ")
+        print(f"with ∂N / one product {ratio(seconds, 'unrolled', 'one'):.1f},", end=" ")
         print(f"three steps by columns / by one solve {ratio(seconds, 'columns', 'one solve'):.1f}")
 
 
