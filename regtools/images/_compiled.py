@@ -89,11 +89,16 @@ def _find_cells(cells, steps, points, m, lower, h):
     for axis in range(len(m)):
         for k in range(np.uintp(len(points))):
             u = (points[k, axis] - lower[axis]) / h[axis] - 0.5
-            # Two pixels from the box the image is zero; stay near it, however far the point.
-            u = min(max(u, -3.0), m[axis] + 1.5)
-            cell = math.floor(u)
-            cells[axis, k] = cell - 1
-            steps[axis, k] = u - cell
+            cells[axis, k], steps[axis, k] = _located(u, m[axis])
+
+
+@inlined
+def _located(u, m):
+    """Return the first of the four cells about u, and where u is in the second."""
+    # Two pixels from the box the image is zero; stay near it, however far the point.
+    u = min(max(u, -3.0), m + 1.5)
+    cell = math.floor(u)
+    return cell - 1, u - cell
 
 
 @inlined

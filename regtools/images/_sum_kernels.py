@@ -4,12 +4,11 @@ A function of u is a tuple, see `_moments`. A line of cells along the last axis 
 scalars, and only its end multiplies by what is constant along it.
 """
 
-import math
 from functools import cache
 
 import numpy as np
 
-from ._compiled import _contract, _dot, _moved_inside, _rows, _weights
+from ._compiled import _CHUNK, _contract, _dot, _located, _moved_inside, _rows, _weights
 from ._moments import (
     ZEROS_2D,
     ZEROS_3D,
@@ -26,8 +25,6 @@ from ._moments import (
     visible_3d,
 )
 from ._numba import compiled, inlined, kept
-
-_CHUNK = 64  # cells that are located first, which is a third faster than one at a time
 
 
 @cache
@@ -133,11 +130,7 @@ def _places(m):
 def _locate(cells, steps, base, slope, places, m):
     """Store the first of the four cells about each point, and where the point is in the second."""
     for k in range(np.uintp(len(places))):
-        # Two pixels from the box the image is zero; stay near it, however far the point.
-        u = min(max(base + slope * places[k], -3.0), m + 1.5)
-        cell = math.floor(u)
-        cells[k] = cell - 1
-        steps[k] = u - cell
+        cells[k], steps[k] = _located(base + slope * places[k], m)
 
 
 @inlined

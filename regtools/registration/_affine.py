@@ -6,7 +6,6 @@ the parameters of a map with fewer of them follow by the chain rule.
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -59,7 +58,7 @@ def sums(problem, w, theta, order):
 
 
 def mixed_sums(problem, w, theta):
-    """Return (value, gradient in w) of the sum of 2 q q′, with the rate q′ of q in theta.
+    """Return (value, gradient in w) of the sum of 2 q q′ with the rate q′ of q in theta; then of v².
 
     Both are linear in the images, so 4 q q′ s = (q + s q′)² − (q − s q′)², and the sums of squares
     give it; s makes both parts alike, so that little is lost by the difference.
@@ -68,18 +67,23 @@ def mixed_sums(problem, w, theta):
     template, reference = problem.template, problem.reference
     images = template.lattice_coefficients(theta), problem.kept_reference(theta)
     rates = template.lattice_coefficients(theta, rate=True), reference.at_cells(theta, rate=True)
-    sizes = [_pass(problem, w, one, 1)[0][0] for one in (images, rates)]
-    if not min(sizes) > 0:
-        return 0.0, np.zeros(len(w))
-    s = math.sqrt(sizes[0] / sizes[1])
+    (squares, *visible), (rate_squares, *_) = (_pass(problem, w, one, 1) for one in (images, rates))
+    found = [(0.0, np.zeros_like(squares[1])), *(one[:2] for one in visible)]
+    if squares[0] > 0 and rate_squares[0] > 0:
+        found[0] = _product(problem, w, images, rates, math.sqrt(squares[0] / rate_squares[0]))
+    if isinstance(problem.transform, Affine):
+        return found
+    changes = _changes(problem.transform, w)
+    return [(value, changes.T @ gradient) for value, gradient in found]
+
+
+def _product(problem, w, images, rates, s):
+    """The value and the gradient of the sum of 2 q q′."""
     up, down = (
         _pass(problem, w, [a + sign * s * b for a, b in zip(images, rates, strict=True)], 1)[0]
         for sign in (1, -1)
     )
-    value, gradient = ((up[k] - down[k]) / (2 * s) for k in (0, 1))
-    if isinstance(problem.transform, Affine):
-        return value, gradient
-    return value, _changes(problem.transform, w).T @ gradient
+    return tuple((up[k] - down[k]) / (2 * s) for k in (0, 1))
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,15 +92,12 @@ class Frame:
 
     Attributes
     ----------
-    corners : torch.Tensor
-        Those of the box: an affine map that is finite there is so everywhere in it.
     centre, half, lower, h : numpy.ndarray
         Shape ``(d,)``.
     chain : numpy.ndarray
         From derivatives per pixel, against (ξ, 1), to those in the entries of A and b.
     """
 
-    corners: torch.Tensor
     centre: np.ndarray
     half: np.ndarray
     lower: np.ndarray
@@ -104,10 +105,8 @@ class Frame:
     chain: np.ndarray
 
     @classmethod
-    def of(cls, domain, like):
-        """Return the frame of a box, with corners like a tensor."""
-        ends = zip(domain.lower, domain.upper, strict=True)
-        corners = torch.tensor(list(itertools.product(*ends)), dtype=like.dtype, device="cpu")
+    def of(cls, domain):
+        """Return the frame of a box."""
         lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
         d, centre, half = domain.dim, (lower + upper) / 2, (upper - lower) / 2
         chain = np.zeros((d * d + d, d, d + 1))
@@ -115,7 +114,7 @@ class Frame:
             for j in range(d):
                 chain[d * k + j, k, [j, d]] = half[j] / h[k], centre[j] / h[k]
             chain[d * d + k, k, d] = 1 / h[k]
-        return cls(corners, centre, half, lower, h, chain.reshape(d * d + d, -1))
+        return cls(centre, half, lower, h, chain.reshape(d * d + d, -1))
 
     def in_pixels(self, affine):
         """Return the map from (ξ, 1) to pixels, shape ``(d, d + 1)``, of ``[A row by row, b]``."""
@@ -133,7 +132,7 @@ def _pass(problem, w, images, order):
     with tracing.outside_transforms():
         places = frame.in_pixels(transform.affine(w).numpy().astype(float))
     if not np.isfinite(places).all():
-        problem.checked_points(transform(w, frame.corners), frame.corners)  # which raises
+        problem.moved_points(w)  # which raises, and says more
         raise NotFiniteError("w must be where the map is defined; it leaves the finite numbers")
     more = {}
     if overlap is not None:

@@ -130,10 +130,10 @@ def mixed_derivative(
 
 
 def _streamed_mixed(problem, w, theta):
-    value, along = _affine.mixed_sums(problem, w, theta)
+    (value, along), *visible = _affine.mixed_sums(problem, w, theta)
     if problem.overlap is None:
         return w.new_tensor(problem.domain.cell_volume * along)
-    D_value, D_gradient, _ = _affine.sums(problem, w, theta, 1)[1]
+    ((D_value, D_gradient),) = visible
     M = D_value + problem.overlap.extra
     return w.new_tensor(problem.box_volume * (along - value / M * D_gradient) / M)
 

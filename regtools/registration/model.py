@@ -187,10 +187,10 @@ class _Sums(NamedTuple):
 
 def _sums_by_blocks(problem, w, theta, exact):
     """The sums of squares for any map: of q, and of the visibility where there is one."""
-    totals = None
+    totals, reference = None, problem.kept_reference(theta)
     for part in _parts(problem):
         y, dy_dw, curvature = local(problem, w, part)
-        terms = _difference(problem, y, theta, part, 2 if exact else 1)
+        terms = _difference(problem, y, theta, reference[part], 2 if exact else 1)
         if problem.overlap is not None:
             v = problem.overlap.taylor(y, 2 if exact else 1, part)
             found = [_squares(times(v, terms), dy_dw, curvature), _squares(v, dy_dw, curvature)]
@@ -209,10 +209,10 @@ def _parts(problem):
     return [slice(first, first + _BLOCK) for first in range(0, n, _BLOCK)]
 
 
-def _difference(problem, y, theta, part, order):
+def _difference(problem, y, theta, reference, order):
     """𝒯(y) − ℛ with its derivatives in y."""
     value, slope, second = split(problem.template.taylor(y, theta, order))
-    return value - problem.reference_values(theta)[part], slope, second
+    return value - reference, slope, second
 
 
 def _squares(terms, dy_dw, curvature):
@@ -267,7 +267,7 @@ def constant(problem, y):
 def dense_jacobian(problem, w, theta):
     """∂r/∂w, shape ``(n, p)``, or ``(n + 1, p)`` with "overlap"."""
     y, dy_dw, _ = local(problem, w)
-    terms, dy_dw = _difference(problem, y, theta, slice(None), 1), dy_dw.unbind(1)
+    terms, dy_dw = _difference(problem, y, theta, problem.kept_reference(theta), 1), dy_dw.unbind(1)
     if problem.overlap is None:
         return problem.weight * _along(terms[1], dy_dw)
     overlap = problem.overlap

@@ -151,7 +151,7 @@ class RegistrationProblem:
     @cached_property
     def frame(self):
         """What an affine map needs to be counted in pixels."""
-        return _affine.Frame.of(self.domain, self.reference._data)
+        return _affine.Frame.of(self.domain)
 
     @property
     def box_volume(self):
