@@ -58,7 +58,7 @@ def sums(problem, w, theta, order):
 
 
 def mixed_sums(problem, w, theta):
-    """Return (value, gradient in w) of the sum of 2 q q′ with the rate q′ of q in theta; then of v².
+    """Return (value, gradient in w) of the sum of 2 q q′, with q′ = ∂q/∂θ, and of the sum of v².
 
     Both are linear in the images, so 4 q q′ s = (q + s q′)² − (q − s q′)², and the sums of squares
     give it; s makes both parts alike, so that little is lost by the difference.
