@@ -3,7 +3,9 @@
 from . import _checks as checks
 from . import _tracing as tracing
 from ._averaged import averaged
+from ._coefficients import interpolating
 from ._copied import Copied, copy
+from ._gram import banded_gram
 from ._short import ShortRepr
 from ._sums import streams, sums_of_squares
 from ._taylor import local_taylor, stencil
@@ -20,10 +22,12 @@ __all__ = [
     "ShortRepr",
     "SplineImage",
     "averaged",
+    "banded_gram",
     "checks",
     "copy",
     "frequency_response",
     "half_gain_wavelength",
+    "interpolating",
     "load",
     "local_taylor",
     "random_maps",

@@ -104,6 +104,45 @@ class Coefficients:
         return self._analysed
 
 
+def interpolating(image: torch.Tensor, dim: int) -> torch.Tensor:
+    """Return the coefficients of the spline through `image`, black outside, along `dim` axes.
+
+    Axes after these number images. The map is linear and symmetric, so all its derivatives are
+    itself.
+    """
+    solve = _interpolated if _tracing.is_plain(image) else _Interpolating.apply
+    return solve(image, dim)
+
+
+def _interpolated(image, dim):
+    from . import _interpolation  # only here, as above
+
+    return torch.from_numpy(_interpolation.solved(image.numpy(force=True), dim)).to(image)
+
+
+class _Interpolating(torch.autograd.Function):
+    @staticmethod
+    def forward(*args):
+        return _interpolated(*args)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.dim = inputs[1]
+
+    @staticmethod
+    def backward(ctx, *args):
+        return interpolating(args[0], ctx.dim), None
+
+    @staticmethod
+    def jvp(ctx, *args):
+        return interpolating(args[0], ctx.dim)
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        image, dim = args
+        return interpolating(image.movedim(in_dims[0], -1), dim), -1
+
+
 def _apply(matrix, array, axis):
     """Multiply every line of `array` along `axis` by `matrix`."""
     return torch.tensordot(matrix, array, dims=([1], [axis])).movedim(0, axis)

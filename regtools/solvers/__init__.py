@@ -1,6 +1,7 @@
 """Solvers that know no images: how a run ends, conjugate gradients, damped least squares."""
 
-from .cg import CGResult, conjugate_gradient
+from .cg import conjugate_gradient
+from .cg_result import CGResult
 from .damped import FREE, LeastSquares, Work, minimise_damped
 from .differentiated import DifferentiatedCG, differentiate_cg
 from .status import (

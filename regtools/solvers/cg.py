@@ -10,14 +10,12 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import numpy as np
-import scipy.linalg
 import torch
 
 from ..images import checks, tracing
-from .status import SolverResult, Status, message
+from .cg_result import CGResult
+from .status import Status, message
 
 ADVICE = {
     Status.CONVERGED: "The residual is below its tolerance.",
@@ -38,68 +36,6 @@ LAG = (
 )
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
-class CGResult(SolverResult):
-    """What `conjugate_gradient` returns.
-
-    Attributes
-    ----------
-    x : torch.Tensor
-        The last iterate, shape of `b`.
-    residual_norm, tolerance : float
-        Both sides of the stopping test ‖b − A x‖ ≤ tol ‖b‖; of the column that is worst, if there
-        are several. Where the test is met the residual is computed anew; else it is that of the
-        recurrence, which rounding makes too small in a long run.
-    relative_residual : float
-        The residual norm over ‖b‖.
-    history : tuple of float
-        That residual norm at the start and after each iteration.
-    success : bool
-        Whether the test was met, or as many iterations were done as were asked for.
-    status, message, n_iter
-        See `SolverResult`.
-    """
-
-    x: torch.Tensor
-    residual_norm: float
-    tolerance: float
-    relative_residual: float = field(repr=False)
-    _steps: tuple = field(default=(), repr=False)
-
-    @property
-    def error_bound(self):
-        """`condition` times `relative_residual`: the relative error of x, often a tenth of it."""
-        return self.condition * self.relative_residual
-
-    @property
-    def inaccuracy(self):
-        """In words, what may be wrong with x; empty if nothing is."""
-        if not self.success:
-            return self.message
-        if self.status is Status.DONE or not self.error_bound > 0.1:
-            return ""  # a count makes no claim
-        return (
-            f"it may be off by up to {100 * self.error_bound:.0f} %, as the matrix has a condition "
-            f"of {self.condition:.0e} and the relative residual is {self.relative_residual:.0e}. "
-            "Take float64, a smaller tolerance, or a problem that is better conditioned"
-        )
-
-    @property
-    def condition(self):
-        """An estimate from below of the condition number of A, from the step sizes (Lanczos).
-
-        NaN without an iteration.
-        """
-        if not self._steps:
-            return math.nan
-        alpha, beta = (np.array(one) for one in self._steps)
-        n = int((alpha > 0).cumprod().sum())
-        diagonal = 1 / alpha[:n]
-        diagonal[1:] += beta[: n - 1] / alpha[: n - 1]
-        ritz = scipy.linalg.eigvalsh_tridiagonal(diagonal, beta[: n - 1] ** 0.5 / alpha[: n - 1])
-        return float(ritz[-1] / max(ritz[0], 1e-300))
-
-
 def conjugate_gradient(
     A: torch.Tensor | Callable[[torch.Tensor], torch.Tensor],
     b: torch.Tensor,
@@ -109,6 +45,7 @@ def conjugate_gradient(
     tol: float | None = None,
     max_iter: int | None = None,
     columns: bool = False,
+    preconditioner: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> CGResult:
     r"""Solve :math:`A x = b` with A symmetric positive definite.
 
@@ -132,6 +69,8 @@ def conjugate_gradient(
     columns : bool
         Whether the last axis of `b` numbers independent systems with one A. They advance
         together, each with its own step sizes.
+    preconditioner : callable, optional
+        A symmetric positive definite approximation of A⁻¹. The test of `tol` stays the same.
 
     Returns
     -------
@@ -171,8 +110,15 @@ def conjugate_gradient(
     bound = rr / torch.finfo(b.dtype).eps
     active, broken = rr > limit, ~torch.isfinite(rr + limit)
     k, squares, steps, missed, stuck = 0, [tracing.values(rr)], [], math.inf, False
+
+    def preconditioned(r, rr):
+        if preconditioner is None:
+            return r, rr
+        z = preconditioner(r)
+        return z, dot(r, z, axes)
+
     while True:
-        p = r
+        p, rz = preconditioned(r, rr)
         while k < most and _any(active):
             Ap = apply(p)
             pAp = dot(p, Ap, axes)
@@ -181,7 +127,7 @@ def conjugate_gradient(
             if not _any(active):
                 break
             # A column that is done keeps its x: its step is zero, and no division by zero arises.
-            alpha = torch.where(active, rr, 0) / torch.where(active, pAp, 1)
+            alpha = torch.where(active, rz, 0) / torch.where(active, pAp, 1)
             x_new, r_new = x + alpha * p, r - alpha * Ap
             rr_new = dot(r_new, r_new, axes)
             wild = active & ~(rr_new <= bound)
@@ -191,24 +137,25 @@ def conjugate_gradient(
                 rr_new = torch.where(wild, rr, rr_new)
                 if not _any(active):
                     break
-            beta = torch.where(active, rr_new, 0) / torch.where(active, rr, 1)
-            x, r, p, rr, k = x_new, r_new, r_new + beta * p, rr_new, k + 1
+            z, rz_new = preconditioned(r_new, rr_new)
+            beta = torch.where(active, rz_new, 0) / torch.where(active, rz, 1)
+            x, r, p, rr, rz, k = x_new, r_new, z + beta * p, rr_new, rz_new, k + 1
             squares.append(tracing.values(rr))
             steps.append((tracing.values(alpha), tracing.values(beta)))
             active = active & (rr > limit)
         if exactly or not k or _any(active | broken):
             break
         # In a long run the residual of the recurrence drifts off: ask A, and go on from there.
-        r_true = b - apply(x)
-        rr_true = dot(r_true, r_true, axes)
-        squares[-1], active = tracing.values(rr_true), rr_true > limit
+        r = b - apply(x)
+        rr = dot(r, r, axes)
+        squares[-1], active = tracing.values(rr), rr > limit
         if not _any(active):
             break
-        excess = float(tracing.values(torch.where(active, rr_true / limit, 0)).max())
+        excess = float(tracing.values(torch.where(active, rr / limit, 0)).max())
         if excess > missed / 4:
             stuck = True
             break
-        r, rr, missed = r_true, rr_true, excess
+        missed = excess
     if _any(broken):
         status = Status.BREAKDOWN
     elif stuck:
@@ -220,7 +167,12 @@ def conjugate_gradient(
         early = k < min(most, unknowns) and (exactly or _sudden(squares, b.dtype))
         if early and tracing.is_followed(r):
             warnings.warn(LAG.format(k), RuntimeWarning, stacklevel=2)
-    return _result(x * size, squares, base, tol, size, k, status, steps)
+    left = math.nan
+    if preconditioner is not None:
+        change, steps = preconditioner(r), []
+        parts = dot(change, change, axes) / dot(x, x, axes).clamp(min=1e-300)
+        left = float(tracing.values(parts).max()) ** 0.5
+    return _result(x * size, squares, base, tol, size, k, status, steps, left)
 
 
 def dot(u, v, axes):
@@ -307,7 +259,7 @@ def _check(A, b, x0, n_iter, tol, max_iter, columns):
     return apply, eps**2 if exactly else max(tol, 8 * eps), most, exactly
 
 
-def _result(x, squares, base, tol, units, n_iter, status, steps):
+def _result(x, squares, base, tol, units, n_iter, status, steps, left):
     base = tracing.values(base)
     with tracing.outside_transforms():  # numbers by now; older versions of torch wrap them again
         worst = int(torch.where(base > 0, squares[-1] / base, squares[-1]).argmax())
@@ -331,4 +283,5 @@ def _result(x, squares, base, tol, units, n_iter, status, steps):
         tolerance=tolerance,
         relative_residual=norms[-1] / size if size else 0.0,
         _steps=tuple(lanczos),
+        _left=left,
     )

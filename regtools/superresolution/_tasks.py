@@ -230,7 +230,10 @@ class OneSolve(Task):
             return operator.adjoint(reduced(rows, best(rows)))
 
         right = -operator.adjoint(reduced(point.all_rows, best(point.all_rows)))
-        answer = conjugate_gradient(normal, right, **point.projection.stop())
+        inverse = point.projection.preconditioner(operator)
+        answer = conjugate_gradient(
+            normal, right, preconditioner=inverse, **point.projection.stop()
+        )
         there = point.all_rows + operator(answer.x)
         dz = best(there)
         decrease = float(point.all_rows.square().sum() - reduced(there, dz).square().sum())

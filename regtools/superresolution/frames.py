@@ -136,6 +136,11 @@ def check_rows(rows: str):
     checks.check_choice("rows", rows, ROWS)
 
 
+def check_solver(solver: str):
+    """Raise unless `solver` is "cg" or "direct"."""
+    checks.check_choice("solver", solver, ("cg", "direct"))
+
+
 def check_transform(transform: AffineSubset, dim: int):
     """Raise unless this can be the map of the frames of a problem."""
     if not isinstance(transform, AffineSubset):

@@ -9,7 +9,7 @@ import scipy.linalg
 import scipy.special
 import torch
 
-from ..images import Domain, ShortRepr
+from ..images import Domain, ShortRepr, interpolating
 from ._sparse import fixed_width
 
 
@@ -116,29 +116,19 @@ class FrameLayout(ShortRepr):
 
     def coefficients(self, image: torch.Tensor):
         """Return the spline coefficients ``(*m[, p])`` that interpolate the blurred pixels."""
-        return self._along_axes(image, _interpolation, adjoint=False)
+        return interpolating(self.blur(image), self.canvas.dim)
 
     def coefficients_adjoint(self, image: torch.Tensor):
         """Apply the transpose of `coefficients`."""
-        return self._along_axes(image, _interpolation, adjoint=True)
+        return self.blur(interpolating(image, self.canvas.dim))
 
     def blur(self, image: torch.Tensor):
         """Apply the point-spread function to an image ``(*m[, p])``; it is symmetric."""
-        return self._along_axes(image, _blur, adjoint=False) if self.psf else image
-
-    def _along_axes(self, image, matrices, adjoint):
-        shape, before = image.shape, 1
-        for m in shape[: self.canvas.dim]:
-            pair = matrices(m, self.psf, image.dtype, image.device)
-            forward, transposed = pair[::-1] if adjoint else pair
-            if before == 1:
-                image = forward @ image.reshape(m, -1)
-            elif before * m == image.numel():
-                image = image.reshape(-1, m) @ transposed  # faster than a batch
-            else:
-                image = forward @ image.reshape(before, m, -1)
-            before *= m
-        return image.reshape(shape)
+        if self.psf:
+            for axis, m in enumerate(self.canvas.m):
+                matrix = _blur(m, self.psf, image.dtype, image.device)
+                image = torch.tensordot(matrix, image, dims=([1], [axis])).movedim(0, axis)
+        return image.contiguous()
 
 
 def _grouped(values, domain, factor):
@@ -149,24 +139,11 @@ def _grouped(values, domain, factor):
     return values.reshape(*shape, -1).permute(order).reshape(len(values), -1)
 
 
-def _gaussian(m, psf):
-    """The discrete Gaussian of standard deviation `psf` cells; what lies outside is black."""
-    return scipy.linalg.toeplitz(scipy.special.ive(np.arange(m), psf**2))
-
-
 @lru_cache(maxsize=32)
 def _blur(m, psf, dtype, device):
-    """The blur along one axis, twice: it is symmetric."""
-    matrix = torch.as_tensor(_gaussian(m, psf), dtype=dtype, device=device)
-    return matrix, matrix
+    """The blur along one axis: a discrete Gaussian of standard deviation `psf` cells.
 
-
-@lru_cache(maxsize=32)
-def _interpolation(m, psf, dtype, device):
-    """What takes pixels along one axis to coefficients, B⁻¹ times the blur; and its transpose."""
-    inverse = np.linalg.inv(scipy.linalg.toeplitz([4.0, 1.0] + [0.0] * (m - 2)))
-    if not psf:
-        matrix = torch.as_tensor(inverse, dtype=dtype, device=device)
-        return matrix, matrix
-    matrix = torch.as_tensor(inverse @ _gaussian(m, psf), dtype=dtype, device=device)
-    return matrix, matrix.T.contiguous()
+    What lies outside is black.
+    """
+    matrix = scipy.linalg.toeplitz(scipy.special.ive(np.arange(m), psf**2))
+    return torch.as_tensor(matrix, dtype=dtype, device=device)

@@ -13,6 +13,7 @@ from functools import cached_property
 import torch
 
 from ..images import checks, local_taylor, stencil
+from ._factor import BandedInverse
 from ._sparse import RowPattern
 from .layout import FrameLayout
 
@@ -53,6 +54,7 @@ class FrameOperator:
         other = copy(self)
         other.layout = layout
         other._still, other._still_adjoint = layout.still_rows
+        other.__dict__.pop("inverse", None)
         return other
 
     @property
@@ -112,6 +114,20 @@ class FrameOperator:
     def normal(self, image: torch.Tensor) -> torch.Tensor:
         """Return :math:`A^T A` image."""
         return self.adjoint(self(image))
+
+    @cached_property
+    def inverse(self):
+        """(AᵀA)⁻¹ by a banded Cholesky factor, a function of images; made when first asked for.
+
+        Raises
+        ------
+        ValueError
+            If there is a point-spread function, over which rows are no longer short, the factor
+            would need more than 1 GiB, or the matrix is singular to rounding.
+        """
+        if self.layout.psf:
+            raise ValueError('with a psf there is no short band: take solver="cg"')
+        return BandedInverse(self._moving, self._still, self.layout.canvas.m)
 
     def normal_jvp(self, block: torch.Tensor) -> torch.Tensor:
         """Map a block [f, df_1, …, df_p] to [AᵀA f, …], each tangent with its own ∂_w(AᵀA) f."""

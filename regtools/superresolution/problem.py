@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -203,10 +204,8 @@ class SuperResolutionProblem:
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
         """Return where the points of all moving frames lie, shape ``(n_moving * n, dim)``."""
         self.check_parameters(w)
-        return torch.cat([self.transform(block, self.points) for block in self._blocks(w)])
-
-    def _blocks(self, w):
-        return w.reshape(self.n_moving, -1)
+        blocks = w.reshape(self.n_moving, -1)
+        return torch.cat([self.transform(block, self.points) for block in blocks])
 
     def operator(self, w: torch.Tensor) -> FrameOperator:
         """Return the linear map :math:`A_\\lambda(w)` with its adjoint, a `FrameOperator`.
@@ -218,7 +217,8 @@ class SuperResolutionProblem:
         checks.check_constant("w", w, hint + "projection_jacobian with w.detach()")
         w, chain = w.detach(), None
         if not isinstance(self.transform, Affine):
-            chain = torch.stack([jacfwd(self.transform.affine)(block) for block in self._blocks(w)])
+            blocks = w.reshape(self.n_moving, -1)
+            chain = torch.stack([jacfwd(self.transform.affine)(block) for block in blocks])
         return FrameOperator(self.layout, self.moved_points(w), chain)
 
     def reconstruct(self, w: torch.Tensor, n_iter: int | None = None) -> torch.Tensor:
@@ -235,14 +235,12 @@ class SuperResolutionProblem:
         Raises
         ------
         ValueError, TypeError
-            If `w` is not a finite tensor of shape ``(n_params,)`` and of the dtype of the frames,
-            or `n_iter` is below 1.
+            If `w` does not fit the problem, or `n_iter` is below 1.
 
         Warns
         -----
         RuntimeWarning
-            If CG stops before its tolerance, rounding may have cost more than a tenth of the image,
-            or `lam` is lost in rounding.
+            If CG stops early, or rounding may have cost a tenth of the image.
         """
         result = self.solve(self.operator(w), n_iter=n_iter)
         if words := doubt(self, result):
@@ -256,17 +254,19 @@ class SuperResolutionProblem:
         n_iter: int | None = None,
         tol: float = 1e-10,
         start: torch.Tensor | None = None,
+        preconditioner: Callable[[torch.Tensor], torch.Tensor] | None = None,
     ) -> CGResult:
         r"""Return the `CGResult` of the normal equations :math:`A^T A f = A^T \mathsf d`.
 
-        `n_iter` iterations exactly, or as many as `tol` needs, from the image `start`.
+        `n_iter` iterations exactly, or as many as `tol` needs, from the image `start`. With
+        ``operator.inverse`` as `preconditioner` it takes one or two.
         """
         checks.check_kind("operator", operator, FrameOperator)
         if start is not None:
             self.check_image(start, "start")
-        right = operator.adjoint(self.target)
-        tolerance = tol if n_iter is None else None
-        return conjugate_gradient(operator.normal, right, start, n_iter=n_iter, tol=tolerance)
+        how: dict[str, Any] = {"tol": tol} if n_iter is None else {"n_iter": n_iter}
+        right, how["preconditioner"] = operator.adjoint(self.target), preconditioner
+        return conjugate_gradient(operator.normal, right, start, **how)
 
     def residual(self, w: torch.Tensor, image: torch.Tensor, rows: str = "stacked") -> torch.Tensor:
         r"""Return :math:`A_\lambda(w) f - \mathsf d`, differentiable in `w` and `image`.

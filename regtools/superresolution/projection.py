@@ -8,10 +8,10 @@ import torch
 
 from ..images import checks
 from ..solvers import conjugate_gradient
-from .frames import enlarged_frame
+from .frames import check_solver, enlarged_frame
 from .operator import FrameOperator
 from .problem import SuperResolutionProblem
-from .rules import Projected, Rule, as_rule
+from .rules import Projected, Rule, Unrolled, as_rule
 
 
 class Projection:
@@ -29,12 +29,14 @@ class Projection:
         Relative residual of the normal equations, and of the tangent equations.
     image0 : torch.Tensor or "frame 0", optional
         Where CG starts, as `starting_image` takes it. It does not depend on w.
+    solver : {"cg", "direct"}
+        Whether CG is preconditioned by a factor of the normal matrix, see `varpro`.
 
     Raises
     ------
     ValueError
-        If `derivative` has another name, `n_iter` is below 1, `tol` is not above 0, or `image0`
-        does not fit.
+        If `derivative` or `solver` has another name, `n_iter` is below 1, `tol` is not above 0,
+        `image0` does not fit, or a number of iterations is given to the direct solver.
     TypeError
         If `image0` is not a tensor of the dtype of the frames.
     """
@@ -47,18 +49,36 @@ class Projection:
         n_iter: int | None = None,
         tol: float = 1e-10,
         image0: torch.Tensor | str | None = None,
+        solver: str = "cg",
     ) -> None:
         self.problem, self.rule = problem, as_rule(derivative)
         self.n_iter = checks.count("n_iter_cg", n_iter)
         self.tol = checks.tolerance("tol_cg", tol)
         self.image0 = starting_image(problem, image0)
+        check_solver(solver)
+        self.solver = solver
+        if solver == "direct" and (isinstance(self.rule, Unrolled) or "n_iter" in self.stop()):
+            raise ValueError(
+                f'solver must be "cg" where its iterations are counted or differentiated; got '
+                f'"direct" with {self.rule!r} and n_iter_cg = {n_iter}'
+            )
 
     def __repr__(self):
         return f"Projection({self.rule!r}, n_iter={self.n_iter}, tol={self.tol:g})"
 
     def run_cg(self, operator: FrameOperator, start: torch.Tensor | None):
         """Return the `CGResult` of the image from `start`, to the count or the tolerance."""
-        return self.problem.solve(operator, n_iter=self.n_iter, tol=self.tol, start=start)
+        return self.problem.solve(
+            operator,
+            n_iter=self.n_iter,
+            tol=self.tol,
+            start=start,
+            preconditioner=self.preconditioner(operator),
+        )
+
+    def preconditioner(self, operator: FrameOperator):
+        """Return what preconditions CG for the normal matrix of `operator`, None if nothing."""
+        return operator.inverse if self.solver == "direct" else None
 
     def stop(self) -> dict[str, Any]:
         """Say where CG ends for what the rule solves: the options of `conjugate_gradient`."""
@@ -72,7 +92,10 @@ class Projection:
         CG ends as the rule's `count` says, or after `n_iter` iterations.
         """
         stop: dict[str, Any] = self.stop() if n_iter is None else {"n_iter": n_iter}
-        result = conjugate_gradient(operator.normal, right, columns=True, **stop)
+        inverse = self.preconditioner(operator)
+        result = conjugate_gradient(
+            operator.normal, right, columns=True, preconditioner=inverse, **stop
+        )
         return result.x, result.n_iter
 
     def project(self, operator: FrameOperator, start: torch.Tensor | None = None) -> Projected:
@@ -171,6 +194,7 @@ def projection_jacobian(
     n_iter_cg: int | None = None,
     tol_cg: float = 1e-10,
     image0: torch.Tensor | str | None = None,
+    solver: str = "cg",
 ) -> torch.Tensor:
     r"""Return the Jacobian of :math:`r(w) = A(w) f(w) - \mathsf d` that `varpro` uses.
 
@@ -179,7 +203,7 @@ def projection_jacobian(
     problem : SuperResolutionProblem
     w : torch.Tensor
         Shape ``(n_params,)``.
-    derivative, n_iter_cg, tol_cg, image0
+    derivative, n_iter_cg, tol_cg, image0, solver
         As for `varpro`.
 
     Returns
@@ -196,7 +220,8 @@ def projection_jacobian(
     ----------
     Paper, equation (8); Golub and Pereyra (1973). Chapter 6.
     """
-    projection = Projection(problem, derivative, n_iter=n_iter_cg, tol=tol_cg, image0=image0)
+    options: dict[str, Any] = {"tol": tol_cg, "image0": image0, "solver": solver}
+    projection = Projection(problem, derivative, n_iter=n_iter_cg, **options)
     checks.check_constant("w", w)
     operator = problem.operator(w)
     return projection.linearize(operator, projection.project(operator))[1]

@@ -58,6 +58,7 @@ def varpro(
     image0: torch.Tensor | str | None = None,
     scaled: bool = True,
     one_solve: bool | None = None,
+    solver: str = "cg",
 ) -> VarProResult:
     r"""Minimise the reduced objective by Gauss–Newton steps with Levenberg–Marquardt damping.
 
@@ -105,6 +106,10 @@ def varpro(
     one_solve : bool, optional
         Whether a step of Kaufman's rule is computed by one solve of the size of the image, instead
         of one for each parameter; by default from 32 parameters on.
+    solver : {"cg", "direct"}
+        "direct" preconditions CG with a banded Cholesky factor of AᵀA, made anew at each w: one or
+        two iterations for an image, and at most one more than parameters where one solve makes a
+        step. For small pictures, see *What it costs*; without a psf.
 
     Returns
     -------
@@ -116,7 +121,8 @@ def varpro(
         If `w0` or `image0` is not a tensor of the dtype of the frames.
     ValueError
         If `w0` or `image0` has another shape or is not finite, `derivative` or `rows` has another
-        name, a count is below 1, or a tolerance or `damping` is not above 0.
+        name, a count is below 1, a tolerance or `damping` is not above 0, or `solver` is "direct"
+        where iterations are counted or differentiated, or the factor would be too large.
 
     References
     ----------
@@ -125,6 +131,7 @@ def varpro(
     check_rows(rows)
     image0 = starting_image(problem, image0)
     settings = {"derivative": derivative, "n_iter": n_iter_cg, "image0": image0}
+    settings["solver"] = solver
     can = as_rule(derivative).one_solve and rows == "stacked"
     if one_solve is not None:
         one_solve = checks.check_flag("one_solve", one_solve)
@@ -207,7 +214,8 @@ def _minimise(task, w0, image, gtol, max_iter, damping, callback, tol_image=1e-1
 
 def _result(task, run, tol_image):
     problem, w = task.problem, run.point.w
-    final = problem.solve(problem.operator(w), tol=tol_image)
+    inverse = run.point.projection.preconditioner(run.point.operator)
+    final = problem.solve(run.point.operator, tol=tol_image, preconditioner=inverse)
     advice = ADVICE[run.status].format(lost=task.lost)
     if words := doubt(problem, final):
         advice += f" The image is not accurate: {words}"

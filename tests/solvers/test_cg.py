@@ -274,3 +274,40 @@ def test_bad_input_is_named(change, error, words):
 
 def test_whole_numbers_of_numpy_count():
     assert conjugate_gradient(MATRIX, RIGHT, n_iter=np.int64(3)).n_iter == 3
+
+
+# --- with a preconditioner -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_iter", [1, 3, 8])
+def test_preconditioned_iterates_equal_scipys(n_iter):
+    inverse = torch.diag(1 / MATRIX.diagonal())
+    ours = conjugate_gradient(MATRIX, RIGHT, n_iter=n_iter, preconditioner=lambda r: inverse @ r)
+    theirs, _ = scipy.sparse.linalg.cg(
+        MATRIX.numpy(), RIGHT.numpy(), rtol=0, atol=0, maxiter=n_iter, M=inverse.numpy()
+    )
+    close(ours.x, torch.from_numpy(theirs), 1e-12)
+
+
+def test_the_inverse_as_preconditioner_needs_one_iteration():
+    inverse = torch.linalg.inv(MATRIX)
+    found = conjugate_gradient(MATRIX, RIGHT, tol=1e-9, preconditioner=lambda r: inverse @ r)
+    assert found.success and found.n_iter == 1
+    assert math.isnan(found.condition) and found.error_bound < 1e-8 and not found.inaccuracy
+
+
+def test_columns_and_what_the_preconditioner_would_still_add():
+    inverse = torch.linalg.inv(MATRIX)
+    rough = {"n_iter": 2, "columns": True}
+    diagonal = 1 / MATRIX.diagonal()[:, None]
+    found = conjugate_gradient(MATRIX, COLUMNS, preconditioner=lambda r: diagonal * r, **rough)
+    for k, column in enumerate(COLUMNS.T):
+        alone = conjugate_gradient(
+            MATRIX, column, n_iter=2, preconditioner=lambda r: diagonal[:, 0] * r
+        )
+        close(found.x[:, k], alone.x, 1e-12)
+    early = conjugate_gradient(
+        MATRIX, RIGHT, 0.9 * inverse @ RIGHT, tol=0.2, preconditioner=lambda r: inverse @ r
+    )
+    assert early.n_iter == 0 and early.error_bound == pytest.approx(1 / 9)
+    assert "off by up to 11 %, as the relative residual is 1e-01" in early.inaccuracy
