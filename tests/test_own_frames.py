@@ -1,4 +1,4 @@
-"""The advice for frames of one's own, chapter 5: reading and saving, and maps that are given."""
+"""Frames of one's own, appendix A3: reading and saving, and maps that are given."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from skimage import data, io, transform
 
 from regtools import super_resolve
 
-CHAPTER = Path(__file__).resolve().parents[1] / "notebooks" / "05_superresolution.md"
+PAGE = Path(__file__).resolve().parents[1] / "notebooks" / "A3_own_frames.md"
 M = 16
 SHIFTS = [(0, 0), (3, 0), (0, 1), (1, 3)]
 """By how many halves of a pixel of a frame everything has moved to the right, and down."""
@@ -28,7 +28,7 @@ def pictures(rows=0):
 
 
 def test_files_of_16_bits(tmp_path, monkeypatch):
-    """They go in and out as the chapter says, and the image is the scene, the right way up."""
+    """They go in and out as the appendix says, and the image is the scene, the right way up."""
     (views, truth), scale = pictures(rows=2), 200
     (tmp_path / "my_frames").mkdir()
     for k, view in enumerate(views):
@@ -36,7 +36,7 @@ def test_files_of_16_bits(tmp_path, monkeypatch):
         io.imsave(tmp_path / "my_frames" / f"{k}.png", grey, check_contrast=False)
     (recipe,) = [
         code
-        for code in re.findall(r"```python\n(.*?)```", CHAPTER.read_text("utf-8"), re.S)
+        for code in re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
         if "my_frames" in code
     ]
     monkeypatch.chdir(tmp_path)

@@ -190,7 +190,7 @@ class OneSolve(Task):
     The step minimises ‖D Δw + A Δf + r‖² + γ ‖Δw‖². For a given Δf the best Δw costs one small
     solve for each frame, as D couples no two frames. What remains is a system for Δf alone,
     :math:`A^T P_\gamma A\,\Delta f = -A^T P_\gamma r` with
-    :math:`P_\gamma = I - D (D^T D + \gamma I)^{-1} D^T` (appendix A1).
+    :math:`P_\gamma = I - D (D^T D + \gamma I)^{-1} D^T` (chapter 5).
     """
 
     def __init__(self, *arguments):
