@@ -3,18 +3,20 @@
 from . import _checks as checks
 from . import _tracing as tracing
 from ._averaged import averaged
+from ._averages import AveragedRows
 from ._coefficients import interpolating
 from ._copied import Copied, copy
 from ._gram import banded_gram
 from ._short import ShortRepr
 from ._sums import streams, sums_of_squares
-from ._taylor import local_taylor, stencil
+from ._taylor import local_taylor
 from .datasets import DATASETS, Image, Pair, load, random_maps
 from .domain import Domain
 from .spline import SplineImage, frequency_response, half_gain_wavelength
 
 __all__ = [
     "DATASETS",
+    "AveragedRows",
     "Copied",
     "Domain",
     "Image",
@@ -31,7 +33,6 @@ __all__ = [
     "load",
     "local_taylor",
     "random_maps",
-    "stencil",
     "streams",
     "sums_of_squares",
     "tracing",

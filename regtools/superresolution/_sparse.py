@@ -1,7 +1,9 @@
-"""Sparse matrices whose rows share one width: merged once, refilled with many values."""
+"""Sparse matrices of one pattern, filled with many values, and their transposes."""
 
 import warnings
 
+import numpy as np
+import scipy.sparse
 import torch
 
 LIMIT = torch.iinfo(torch.int32).max
@@ -9,37 +11,31 @@ LIMIT = torch.iinfo(torch.int32).max
 
 
 class RowPattern:
-    """Where the entries of a matrix stand, given column indices row by row, with repetitions.
+    """Where the entries of a matrix stand.
 
     Parameters
     ----------
-    columns : torch.Tensor
-        Shape ``(n_rows, width)``: entries that share row and column are added.
+    counts, columns : torch.Tensor
+        How many entries each row has, and the column of each entry.
     n_columns : int
         Width of the matrix.
     """
 
-    def __init__(self, columns, n_columns):
-        n_rows, self._width = columns.shape
-        self.shape = n_rows, n_columns
-        columns, self._order = columns.sort(dim=1)
-        first = torch.ones_like(columns, dtype=torch.bool)
-        first[:, 1:] = columns[:, 1:] != columns[:, :-1]
-        self._slot = first.flatten().cumsum(0) - 1
-        self._columns = columns[first]
-        self._rows = torch.arange(n_rows, device=columns.device).repeat_interleave(first.sum(1))
-        self._starts = _starts(first.sum(1))
+    def __init__(self, counts, columns, n_columns):
+        self.shape = len(counts), n_columns
+        self._columns = columns
+        self._rows = torch.arange(len(counts), device=columns.device).repeat_interleave(counts)
+        self._starts = _starts(counts)
 
-    def merged(self, values):
-        """Add up `values`, shape ``(n_rows, width)``, entry by entry of the matrix."""
-        sums = values.new_zeros(len(self._columns))
-        return sums.index_add_(0, self._slot, values.gather(1, self._order).flatten())
+    def by_entry(self, factors):
+        """Return for each entry the factor of its row."""
+        return factors[self._rows]
 
-    def matrix(self, *merged):
-        """Return the matrices of some merged values, stacked vertically."""
-        return _csr(self._starts, self._columns, merged, self.shape)
+    def matrix(self, *values):
+        """Return the matrices with these entries, stacked vertically."""
+        return _csr(self._starts, self._columns, values, self.shape)
 
-    def transposed(self, *merged, block=None):
+    def transposed(self, *values, block=None):
         """Return their transposes, stacked vertically.
 
         With `block`, each matrix is first cut into groups of so many rows, and the transpose of
@@ -48,7 +44,7 @@ class RowPattern:
         n_rows, n_columns = self.shape
         group = 0 if block is None else self._rows // block * n_columns
         tall = n_columns * (1 if block is None else n_rows // block)
-        return _transpose(self._columns + group, self._rows, merged, (tall, n_rows))
+        return _transpose(self._columns + group, self._rows, values, (tall, n_rows))
 
 
 def fixed_width(columns, values, n_columns):
@@ -73,8 +69,13 @@ def fixed_width(columns, values, n_columns):
 
 def _transpose(key, rows, values, shape):
     """Return matrices, stacked, whose row of each entry is `key` and whose column is in `rows`."""
-    key, order = key.sort(stable=True)
-    starts = _starts(torch.bincount(key, minlength=shape[0]))
+    if key.device.type == "cpu":  # SciPy counts, in linear time
+        numbers, where = np.arange(len(key)), (key.numpy(), rows.numpy())
+        found = scipy.sparse.coo_array((numbers, where), shape).tocsr()
+        order, starts = (torch.from_numpy(part) for part in (found.data, found.indptr))
+    else:
+        key, order = key.sort(stable=True)
+        starts = _starts(torch.bincount(key, minlength=shape[0]))
     return _csr(starts, rows[order], [part[order] for part in values], shape)
 
 

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import torch
 
-from ..images import checks, local_taylor, stencil
+from ..images import AveragedRows, checks, local_taylor
 from ._factor import BandedInverse
 from ._sparse import RowPattern
 from .layout import FrameLayout
@@ -42,9 +42,12 @@ class FrameOperator:
     ) -> None:
         self.layout, self._points, self._chain = layout, moved_points, chain
         self._still, self._still_adjoint = layout.still_rows
-        pattern, fill = self._rows()
-        values = pattern.merged(fill[0])
-        self._moving, self._moving_adjoint = pattern.matrix(values), pattern.transposed(values)
+        self._averaged = AveragedRows(moved_points, layout.canvas, layout.per_row)
+        n_cells = math.prod(layout.canvas.m)
+        self._pattern = RowPattern(self._averaged.counts, self._averaged.columns, n_cells)
+        values = self._factors * self._averaged.values
+        self._moving = self._pattern.matrix(values)
+        self._moving_adjoint = self._pattern.transposed(values)
 
     def __repr__(self):
         return f"FrameOperator({sum(self.layout.row_sizes)} rows, image {self.layout.canvas.m})"
@@ -64,19 +67,11 @@ class FrameOperator:
         each = dim * (dim + 1) if self._chain is None else self._chain.shape[2]
         return self.layout.n_moving * each
 
-    def _rows(self):
-        """Where the entries of the moving rows stand, and what fills them: value and slopes.
-
-        A row averages the points of one coarse pixel, which stand together.
-        """
-        layout = self.layout
-        n_rows, per_row = layout.row_sizes[1], layout.per_row
-        index, weights = stencil(self._points, layout.canvas)
-        index, *weights = (
-            part.reshape(-1, n_rows, per_row).transpose(0, 1).flatten(1)
-            for part in (index, *weights)
-        )
-        return RowPattern(index, math.prod(layout.canvas.m)), [*map(layout.weighted, weights)]
+    @property
+    def _factors(self):
+        """What each entry of the moving rows is multiplied by: a row is a weighted mean."""
+        factors = self.layout.weighted(self._averaged.values.new_ones(self.layout.row_sizes[1]))
+        return self._pattern.by_entry(factors)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the rows ``(n_rows[, p])`` of an image ``(*m[, p])``."""
@@ -198,13 +193,6 @@ class FrameOperator:
     @cached_property
     def _tangents(self):
         """∂ of the moving rows in [A, b], one matrix an entry, and all their transposes."""
-        layout, dim = self.layout, self.layout.canvas.dim
-        pattern, (_, *slopes) = self._rows()
-        homogeneous = layout.homogeneous.reshape(layout.frame_size, 1, -1, dim + 1)
-        homogeneous = homogeneous.repeat(layout.n_moving, 1, 1, 1)
-        slopes = [slope.reshape(len(slope), -1, homogeneous.shape[2]) for slope in slopes]
-        pairs = [(slope, b) for slope in slopes for b in range(dim)]
-        pairs += [(slope, dim) for slope in slopes]
-        merged = [pattern.merged((slope * homogeneous[..., b]).flatten(1)) for slope, b in pairs]
-        adjoint = pattern.transposed(*merged, block=layout.frame_size)
-        return pattern.matrix(*merged), adjoint
+        merged = self._factors * self._averaged.tangents(self.layout.homogeneous)
+        adjoint = self._pattern.transposed(*merged, block=self.layout.frame_size)
+        return self._pattern.matrix(*merged), adjoint
