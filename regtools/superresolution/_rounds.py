@@ -12,6 +12,7 @@ from ..registration import Affine, AffineSubset, Rigid, Translation
 from ..solvers import Status, tell
 from .exposure import (
     EXPOSURES,
+    agreed_exposure,
     despeckled,
     evened,
     explained,
@@ -34,6 +35,8 @@ TRANSFORMS: dict[str, Callable[[Domain], AffineSubset]] = {
 }
 RIM = 3
 """Cells of the canvas beyond the last one that a frame sees."""
+SMOOTH, AGREEMENTS = 0.3, 4
+"""λ in cells at which brightness and maps are first fitted, and how often at most."""
 SETTLED = 0.01
 """Pixels of a frame by which the maps may still move between the last two rounds."""
 
@@ -132,11 +135,27 @@ class Rounds:
         self.gain = torch.cat([gain.new_ones(1), gain])
         self.offset = torch.cat([offset.new_zeros(1), offset])
 
-    def round(self, lam, near, huber):
-        """Solve with what is known; return the problem and its `VarProResult`.
+    def agree(self, huber):
+        """Fit the brightness to an image so smooth that it cannot follow each frame by itself.
 
-        Without a `lam` one is chosen, `near` the last one.
+        Few frames at a small λ are met with any brightness, a wrong one too.
         """
+        if self.exposure is None:
+            return
+        for _ in range(AGREEMENTS):
+            problem, w = self.problem(SMOOTH * min(self.domain.h), huber)
+            change = self.adapt(problem, w)
+            if change < 1e-3:
+                break
+            problem, w = self.problem(SMOOTH * min(self.domain.h), huber)
+            self.keep(self.solved(problem, w).w)
+
+    def keep(self, w):
+        """Take these maps for the frames that are used."""
+        self.w[[j - 1 for j in self.used[1:]]] = w.reshape(len(self.used) - 1, -1)
+
+    def problem(self, lam, huber):
+        """Return the problem with what is known, and its maps."""
         used, w = self.used, self.w[[j - 1 for j in self.used[1:]]].flatten()
         gain, offset = (
             one[used].reshape(-1, *[1] * self.domain.dim) for one in (self.gain, self.offset)
@@ -147,7 +166,7 @@ class Rounds:
             data,
             self.domain,
             self.factor,
-            1.0 if lam is None else lam,
+            lam,
             margin=self.cells(w),
             weights=weights,
             psf=self.psf,
@@ -156,18 +175,22 @@ class Rounds:
         if self.surround == "overlap":
             weights = weights * problem.covered(w)
         self.known = weights
-        problem = problem.replaced(weights=weights * huber)
+        return problem.replaced(weights=weights * huber), w
+
+    def round(self, lam, near, huber):
+        """Solve with what is known; return the problem and its `VarProResult`.
+
+        Without a `lam` one is chosen, `near` the last one.
+        """
+        problem, w = self.problem(1.0 if lam is None else lam, huber)
         if lam is None:
             lam, _ = choose_lam(problem, w, noise=self.noise, near=near)
             problem = problem.replaced(lam=lam)
-        return problem, varpro(
-            problem,
-            w,
-            "kaufman",
-            max_iter=10,
-            tol_cg=1e-4,
-            tol_image=1e-5,
-            one_solve=True,
+        return problem, self.solved(problem, w)
+
+    def solved(self, problem, w):
+        return varpro(
+            problem, w, "kaufman", max_iter=10, tol_cg=1e-4, tol_image=1e-5, one_solve=True
         )
 
     def cells(self, w):
@@ -202,12 +225,13 @@ class Rounds:
         history, status = [], Status.MAX_ITERATIONS
         lam = self.lam
         huber, chosen, gap = (~self.specks).to(self.frames), None, math.inf
+        self.agree(huber)
         for k in range(max_rounds):
             try:
                 problem, result = self.round(lam, chosen, huber)
                 history.append(result)
                 gap = self.moved(result.w)
-                self.w[[j - 1 for j in self.used[1:]]] = result.w.reshape(len(self.used) - 1, -1)
+                self.keep(result.w)
                 tell(callback, result)
             except KeyboardInterrupt:
                 if not history:
@@ -218,7 +242,7 @@ class Rounds:
                 status = result.status
                 break
             residual = self.residual(problem, result)
-            change = self.adapt(problem, residual)
+            change = self.adapt(problem, result.w)
             if self.robust:
                 huber = huber_weights(residual, self.known > 0, self.specks)
             if lam is None:
@@ -236,19 +260,15 @@ class Rounds:
         rows = plain.residual(result.w, result.image, "data") / plain.data_weight
         return rows.reshape(plain.frames.shape)
 
-    def adapt(self, problem, residual):
+    def adapt(self, problem, w):
         """Fit the brightness again; return by how much a gain has changed."""
         if self.exposure is None:
             return 0.0
         used = self.used
-        predicted = problem.frames + residual
-        weights = self.known * (problem.weights > 0)
-        gain, offset = fit_exposure(predicted, self.frames[used], weights, self.exposure)
-        # Frame 0 is the measure of all others.
-        gain, offset = gain / gain[0], offset - gain / gain[0] * offset[0]
-        change = float((gain / self.gain[used] - 1).abs().max())
-        self.gain[used], self.offset[used] = gain, offset
-        return change
+        gain, offset = agreed_exposure(problem, w, self.exposure)
+        self.offset[used] += self.gain[used] * offset
+        self.gain[used] *= gain
+        return float((gain - 1).abs().max())
 
     def result(self, problem, history, status, gap):
         last, n = history[-1], len(self.frames)

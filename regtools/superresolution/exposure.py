@@ -8,6 +8,8 @@ import torch
 
 from ..images import Domain, SplineImage
 from ..registration import AffineSubset, filled
+from ..solvers import conjugate_gradient
+from .problem import SuperResolutionProblem
 
 EXPOSURES = (None, "gain", "gain and offset")
 HUBER, REJECT = 3.0, 10.0
@@ -78,6 +80,36 @@ def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.T
     if kind is None:
         return torch.ones_like(gain), torch.zeros_like(gain)
     return gain, (means[1][:, 0] - gain * means[0][:, 0])
+
+
+def agreed_exposure(problem: SuperResolutionProblem, w: torch.Tensor, kind: str):
+    """Return gain and offset of each frame, ``(n,)``, that one image explains best at given maps.
+
+    With the image that fits best, the residual of frames s d − t is linear in the factors s and
+    the shifts t. All factors are treated alike, so that what noise takes from them, it takes from
+    all; then frame 0 is made the measure.
+    """
+    rows, n = problem.target[: problem.n_data].reshape(len(problem.frames), -1), problem.n_rows
+    used = torch.ones_like(rows) if problem.weights is None else problem.weights.flatten(1)
+    columns = [torch.block_diag(*rows[:, :, None])]
+    if kind == "gain and offset":
+        columns.append(torch.block_diag(*used[:, :, None])[:, 1:] * problem.data_weight)
+    data = torch.cat(columns, dim=1)
+    data = torch.cat([data, data.new_zeros(n - len(data), data.shape[1])])
+    operator = problem.operator(w)
+    fitted = conjugate_gradient(operator.normal, operator.adjoint(data), tol=1e-3, columns=True)
+    left = data - operator(fitted.x)
+    sizes = data.square().sum(0)
+    least = torch.finfo(data.dtype).eps * sizes.sum().clamp(min=torch.finfo(data.dtype).tiny)
+    sizes[len(rows) :] = 0
+    found = torch.linalg.solve(left.T @ left + least * torch.eye(len(sizes)).to(data), sizes)
+    found = found / found[0]
+    factors, shifts = found[: len(rows)], -found[len(rows) :]
+    factors = torch.where(torch.isfinite(factors) & (factors > 0), factors, 1)
+    if kind != "gain and offset":
+        return 1 / factors, torch.zeros_like(factors)
+    shifts = torch.cat([shifts.new_zeros(1), torch.where(torch.isfinite(shifts), shifts, 0)])
+    return 1 / factors, shifts / factors
 
 
 def explained(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.Tensor) -> list[float]:

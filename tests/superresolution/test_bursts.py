@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from regtools import super_resolve
+from regtools import simulated_problem, super_resolve
 from regtools.images import Domain
 from regtools.solvers import Status
 from regtools.superresolution import SuperResolutionProblem
+from regtools.superresolution.exposure import agreed_exposure
 from wide_scene import BOX, FACTOR, FINE, M, average, burst, enlarged, error, grid, maps, off, scene
 
 
@@ -215,3 +216,35 @@ def test_bad_input_is_named(change, message):
     given = {"frames": burst(), "factor": FACTOR, "domain": BOX} | change
     with pytest.raises(ValueError, match=message):
         super_resolve(**given)
+
+
+@pytest.mark.parametrize("kind", ["gain", "gain and offset"])
+def test_brightness_that_one_image_agrees_on(kind):
+    """Exact data and a λ that hardly counts: what was put in comes out, noise shifts it little."""
+    known = simulated_problem("cells", (20, 24), seeds=(2, 3, 4, 5, 6))
+    gains = torch.tensor([1.0, 0.8, 1.3, 1.1, 0.9, 1.05], dtype=torch.float64)
+    offsets = torch.tensor([0.0, 5, -4, 2, 8, -1], dtype=torch.float64)
+    offsets *= float(kind == "gain and offset")
+    frames = gains[:, None, None] * known.frames + offsets[:, None, None]
+    problem = known.problem.replaced(frames=frames, lam=1e-4)
+    gain, offset = agreed_exposure(problem, known.w_true, kind)
+    torch.testing.assert_close(gain, gains, rtol=1e-3, atol=0)
+    torch.testing.assert_close(offset, offsets, rtol=0, atol=0.05)
+    noise = np.random.default_rng(0).standard_normal(frames.shape)
+    noisy = problem.replaced(frames=frames + 2 * torch.from_numpy(noise), lam=0.1)
+    gain, _ = agreed_exposure(noisy, known.w_true, kind)
+    torch.testing.assert_close(gain, gains, rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "m", "seeds"),
+    [("hands-phantom", 20, (2, 3, 4)), ("cells", (20, 24), (5, 6, 7)), ("camera", 20, (2, 3, 4))],
+)
+def test_few_frames_of_one_brightness_are_not_made_unequal(name, m, seeds):
+    """Small frames that turn far; a brightness fitted to a sharp image stays where it began."""
+    known = simulated_problem(name, m, seeds=seeds)
+    ours = super_resolve(known.frames, 2, domain=known.domain)
+    equal = super_resolve(known.frames, 2, domain=known.domain, exposure=None)
+    assert float((ours.gain - 1).abs().max()) < 0.03
+    errors = [float((one.image - known.image).norm()) for one in (ours, equal)]
+    assert errors[0] < 1.3 * errors[1]
