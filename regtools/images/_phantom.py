@@ -16,6 +16,7 @@ TISSUE, BONE = 0.52, 1.35  # attenuation of a part at full thickness
 TISSUE_DEPTH = 1.3  # distance from the skin at which tissue has its full thickness
 BLEND = 0.2  # width of the smooth union of tissue, which makes the webs between fingers
 CUT, CUT_WIDTH = -2.7, 0.3  # where the forearm ends, and how softly
+TILE = 128  # samples a side that are drawn together
 
 
 @dataclass(frozen=True)
@@ -101,15 +102,30 @@ def render(m, pose):
     )
     c, t = np.cos(np.radians(pose.rotation)), np.sin(np.radians(pose.rotation))
     x, y = x[:, None] - pose.wrist[0], y[None, :] - pose.wrist[1]
-    grey = _film(np.stack([c * x + t * y, -t * x + c * y], axis=-1), pose)
+    chains = [_joints(d, angles) for d, angles in zip(DIGITS, pose.bones, strict=True)]
+    grey = np.zeros((len(x), y.shape[1]))
+    for i in range(0, len(x), TILE):
+        for j in range(0, y.shape[1], TILE):
+            u, v = x[i : i + TILE], y[:, j : j + TILE]
+            points = np.stack([c * u + t * v, -t * u + c * v], axis=-1)
+            if _near(points, chains):
+                grey[i : i + TILE, j : j + TILE] = _film(points, chains)
     return grey.reshape(m[0], s[0], m[1], s[1]).mean(axis=(1, 3))
 
 
-def _film(points, pose):
+def _near(points, chains):
+    """Whether a tile may hold tissue: a slope of the depth is at most two."""
+    middle = points[points.shape[0] // 2, points.shape[1] // 2]
+    reach = np.hypot(*(points - middle).reshape(-1, 2).T).max()
+    return _tissue_depth(middle, chains) > -2 * reach
+
+
+def _film(points, chains):
     """Grey value at points (..., 2) given in the frame of the hand."""
-    chains = [_joints(d, angles) for d, angles in zip(DIGITS, pose.bones, strict=True)]
     depth = _tissue_depth(points, chains)
     grey = np.zeros(depth.shape)
+    if not (depth > 0).any():
+        return grey
     inside = depth > 0  # only a quarter of the picture: bones are drawn there alone
     points, depth = points[inside], np.minimum(depth[inside] / TISSUE_DEPTH, 1)
     attenuation = TISSUE * np.sqrt(1 - (1 - depth) ** 2) * _texture(points, seed=1, size=3.0)
@@ -172,6 +188,10 @@ def _bones(chains):
 def _bone(points, start, end, widths, caps):
     """Thickness of a bone: a waisted tube with hollow shaft and rounded ends."""
     s, length, side = _axis(points, start, end)
+    # Most points are far from most bones.
+    thickness = np.zeros(len(points))
+    around = (side < max(widths)) & (np.abs(s - 0.5) * length < length / 2 + max(widths))
+    s, side = s[around], side[around]
     t = np.clip(s, 0, 1)
     beyond = (s - t) * length / np.where(s < 0.5, *caps)
     flare = np.abs(2 * t - 1) ** 2
@@ -180,7 +200,8 @@ def _bone(points, start, end, widths, caps):
     # the marrow fills the shaft and gives way to dense bone where the ends widen
     hollow = 0.58 * (widths[1] / radius) ** 2
     solid, marrow = (np.sqrt(np.clip(1 - v**2, 0, None)) for v in (q, q / 0.75))
-    return np.sqrt(radius / 0.5) * (solid - hollow * marrow)
+    thickness[around] = np.sqrt(radius / 0.5) * (solid - hollow * marrow)
+    return thickness
 
 
 def _texture(points, seed, size, n=12, contrast=0.035):
