@@ -1,10 +1,11 @@
 """What does super-resolution cost? Jacobians against the objective, memory, growth with size.
 
-    python benchmarks/superresolution.py
+    python benchmarks/superresolution.py [--write]
 
 Runs on the paper's image where REGTOOLS_DATA names its folder, else on the drawn hand. Ratios come
 from interleaved rounds in one run; each memory figure is the peak of a whole process of its own,
-Python and torch included. One thread, float64.
+Python and torch included. One thread, float64. With --write only the table of sizes, on the drawn
+hand, which goes into book/costs.json.
 """
 
 import copy
@@ -23,6 +24,7 @@ import psutil
 import torch
 from _timing import ratio, side_by_side
 from derivatives import TRIM
+from registration import rounded, write
 
 import regtools
 from regtools.superresolution import (
@@ -32,7 +34,9 @@ from regtools.superresolution import (
 )
 
 NAME = "hands" if os.environ.get("REGTOOLS_DATA") else "hands-phantom"
-SIZES = [(20, 2, 4), (32, 4, 16), (64, 4, 16), (128, 4, 16), (256, 4, 16)]  # pixels, factor, frames
+SIZES = [(20, 2, 4), (32, 4, 16), (64, 4, 16), (128, 4, 16), (256, 4, 16), (512, 4, 16)]
+"""Pixels along an axis, factor, frames."""
+DIRECT = 64  # largest size for the direct solver
 
 
 def make(name, m, factor, n_frames):
@@ -85,6 +89,7 @@ def run(name, m=20, factor=2, n_frames=4, repeats=1, **options):
             "step": statistics.median(steps),
             "projection": statistics.median(projections) if projections else None,
             "n_steps": len(steps),
+            "iterations": result.n_iter_cg,
             "peak": peak(),
             "memory": [memory[min(4, len(memory) - 1)], memory[-1]],
             "error": regtools.relative_error(result.image, image),
@@ -153,21 +158,38 @@ def main():
         one = in_process(derivative="unrolled", max_iter=5, n_iter_cg=count)
         print(f"  {count:5d} {one['peak']:6.0f} MB")
 
-    print("\nten steps by Kaufman's rule to tolerance 1e-6; 4 frames, k = 2 at 20², else 16, k = 4")
-    print("  size   parameters      total   step/projection    peak   relative error")
+    sizes(NAME)
+
+
+def sizes(name):
+    """Print and return what ten steps by Kaufman's rule and one solve take at each size."""
+    print("\nup to ten steps by Kaufman's rule and one solve, tolerance 1e-6; the whole process")
+    print("  size   frames   solver    seconds   steps   CG iterations      peak   relative error")
+    measured = {}
     for m, factor, n_frames in SIZES:
-        one = in_process(
-            m=m, factor=factor, n_frames=n_frames, derivative="kaufman", max_iter=10, tol_cg=1e-6
-        )
-        print(
-            f"  {m:3d}²  {6 * (n_frames - 1):6d} {one['seconds']:14.1f} s "
-            f"{one['step'] / one['projection']:12.1f} {one['peak']:12.0f} MB "
-            f"{100 * one['error']:10.1f} %"
-        )
+        for solver in ("cg", "direct") if m <= DIRECT else ("cg",):
+            how = {"derivative": "kaufman", "one_solve": True, "max_iter": 10, "tol_cg": 1e-6}
+            how |= {"m": m, "factor": factor, "n_frames": n_frames, "solver": solver}
+            in_process(name, **how | {"max_iter": 1})  # compiles
+            one = in_process(name, **how)
+            print(
+                f"  {m:3d}² {n_frames:6d}     {solver:7s} {one['seconds']:9.2f} "
+                f"{one['n_steps']:7d} {one['iterations']:13d} {one['peak']:12.0f} MB "
+                f"{100 * one['error']:10.1f} %"
+            )
+            measured[f"{m}-{solver}"] = {
+                "seconds": rounded(one["seconds"]),
+                "steps": one["n_steps"],
+                "iterations": one["iterations"],
+                "megabytes": rounded(one["peak"]),
+            }
+    return measured
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["--write"]:
+        write({"superresolution": sizes("hands-phantom")})
+    elif len(sys.argv) > 1:
         torch.set_num_threads(1)
         run(**json.loads(sys.argv[1]))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,8 @@ from ..registration import (
 from ..solvers import SolverResult, Status, tell
 from .frames import check_frames, check_pixels, check_transform, check_weights
 
+SMALL = 32
+"""Pixels of a frame up to which θ = 100 is strong enough to begin with."""
 DARK = 0.08
 """What counts as black at a border: below this part of a bright grey value."""
 POOR = 0.05
@@ -64,7 +67,7 @@ def register_frames(
     frames: torch.Tensor,
     domain: Domain,
     *,
-    thetas: Sequence[float] = (100.0, 10.0, 1.0, 0.1),
+    thetas: Sequence[float] | None = None,
     surround: str = "auto",
     weights: torch.Tensor | None = None,
     transform: AffineSubset | None = None,
@@ -81,8 +84,9 @@ def register_frames(
         Shape ``(q + 1, m0, m1)``.
     domain : Domain
         The box; its number of cells does not matter.
-    thetas : sequence of float
-        Decreasing blur in pixels⁴ of the frames.
+    thetas : sequence of float, optional
+        Decreasing blur in pixels⁴ of the frames. By default 100, 10, 1, 0.1; frames of more than 32
+        pixels begin with a stronger blur, of the same part of their width.
     surround : {"auto", "zero", "overlap"}
         What lies outside the frames, see `RegistrationProblem`: "overlap" for frames cut out of a
         larger picture, "zero" for one that is black outside. "auto" looks at the borders of the
@@ -136,7 +140,7 @@ def register_frames(
     masks = [*weights] if weights is not None else [None] * len(frames)
     transform = Affine(domain.dim) if transform is None else transform
     check_transform(transform, domain.dim)
-    thetas = check_thetas(thetas)
+    thetas = check_thetas(scales_of(domain.m) if thetas is None else thetas)
     w0 = transform.identity(frames.dtype, frames.device)
     paths = [_untouched(w0, Status.CONVERGED, "frame 0 stays where it is")]
     try:
@@ -161,6 +165,15 @@ def register_frames(
     return _frames_result(paths, surround)
 
 
+def scales_of(m: tuple) -> list[float]:
+    """Return a blur for each power of ten, from one that suits frames of so many pixels to 0.1.
+
+    What θ leaves of a wave depends on θ over the fourth power of its length.
+    """
+    first = 2 + round(4 * math.log10(max(min(m) / SMALL, 1)))
+    return [10.0**power for power in range(first, -2, -1)]
+
+
 def _best_path(pair, thetas, w0):
     """The path over all scales; where it ends badly, the best of those that begin later.
 
@@ -172,11 +185,12 @@ def _best_path(pair, thetas, w0):
         """Whether little is in common, and how far it is apart: a small overlap fits easily."""
         return pair.covered(path.w) < COVERED, path.loss / nothing
 
-    best = predictor_corrector(pair, thetas, w0)
+    coarse = min(pair.domain.m) > SMALL
+    best = predictor_corrector(pair, thetas, w0, coarse=coarse)
     for k in range(1, len(thetas)):
         if poor(best) < (False, POOR) or best.status is Status.STOPPED:
             break
-        later = predictor_corrector(pair, thetas[k:], w0)
+        later = predictor_corrector(pair, thetas[k:], w0, coarse=coarse)
         if later.status is Status.STOPPED:  # Ctrl-C: keep what there is, and say so
             return replace(best, success=False, status=later.status, message=later.message)
         best = min(best, later, key=poor)

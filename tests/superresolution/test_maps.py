@@ -12,7 +12,13 @@ from frame_problems import FRAMES, WITH_NAN, smooth_frames
 from regtools.images import Domain, SplineImage, load, random_maps
 from regtools.registration import Affine, predictor_corrector
 from regtools.solvers import Status
-from regtools.superresolution import SuperResolutionProblem, register_frames, simulate_frames
+from regtools.superresolution import (
+    SuperResolutionProblem,
+    register_frames,
+    simulate_frames,
+    simulated_problem,
+)
+from regtools.superresolution.maps import scales_of
 
 
 def test_register_frames_finds_the_maps():
@@ -177,3 +183,19 @@ def test_interrupted_frames_are_told_from_registered_ones(hand):
     identity = torch.tensor([1.0, 0, 0, 1, 0, 0], dtype=torch.float64)
     assert torch.equal(result.w[6:], identity.repeat(2)) and not torch.equal(result.w[:6], identity)
     assert "[2, 3]" in result.message
+
+
+def test_large_frames_begin_with_a_stronger_blur():
+    """A turn that is found in a small frame is found in one of 128 pixels too."""
+    assert scales_of((10, 12)) == scales_of((32, 40)) == [100, 10, 1, 0.1]
+    assert scales_of((128, 200)) == [1e4, 1e3, 100, 10, 1, 0.1]
+    known = simulated_problem("hands-phantom", 512, factor=4, seeds=(6, 13))
+    move, x = Affine(2), known.problem.frame_domain.cell_centers()
+
+    def off(w):
+        pairs = zip(w.reshape(-1, 6), known.w_true.reshape(-1, 6), strict=True)
+        gaps = [(move(a, x) - move(b, x)).norm(dim=1).mean() for a, b in pairs]
+        return float(max(gaps)) / known.problem.frame_domain.h[0]
+
+    assert off(register_frames(known.frames, known.domain).w) < 0.1
+    assert off(register_frames(known.frames, known.domain, thetas=[100, 10, 1, 0.1]).w) > 5
