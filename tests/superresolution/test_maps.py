@@ -115,7 +115,7 @@ def test_interrupted_in_a_second_try(monkeypatch):
     """Ctrl-C there ends the whole run, as in the first."""
     calls = []
 
-    def stopped(problem, thetas, w0):
+    def stopped(problem, thetas, w0, **options):
         calls.append(thetas)
         path = predictor_corrector(problem, [1e6], w0)
         if len(calls) == 2:
@@ -154,9 +154,9 @@ def test_a_frame_that_is_not_registered_is_named(hand, monkeypatch):
     frames, domain = hand
     calls = []
 
-    def second_gives_up(*arguments):
+    def second_gives_up(*arguments, **options):
         calls.append(1)
-        options = {"max_iter": 1} if len(calls) == 2 else {}
+        options |= {"max_iter": 1} if len(calls) == 2 else {}
         return predictor_corrector(*arguments, **options)
 
     monkeypatch.setattr("regtools.superresolution.maps.predictor_corrector", second_gives_up)
