@@ -42,12 +42,9 @@ class FrameOperator:
     ) -> None:
         self.layout, self._points, self._chain = layout, moved_points, chain
         self._still, self._still_adjoint = layout.still_rows
-        self._averaged = AveragedRows(moved_points, layout.canvas, layout.per_row)
-        n_cells = math.prod(layout.canvas.m)
-        self._pattern = RowPattern(self._averaged.counts, self._averaged.columns, n_cells)
-        values = self._factors * self._averaged.values
-        self._moving = self._pattern.matrix(values)
-        self._moving_adjoint = self._pattern.transposed(values)
+        averaged, pattern, factors = self._rows()
+        values = factors * averaged.values
+        self._moving, self._moving_adjoint = pattern.matrix(values), pattern.transposed(values)
 
     def __repr__(self):
         return f"FrameOperator({sum(self.layout.row_sizes)} rows, image {self.layout.canvas.m})"
@@ -67,11 +64,16 @@ class FrameOperator:
         each = dim * (dim + 1) if self._chain is None else self._chain.shape[2]
         return self.layout.n_moving * each
 
-    @property
-    def _factors(self):
-        """What each entry of the moving rows is multiplied by: a row is a weighted mean."""
-        factors = self.layout.weighted(self._averaged.values.new_ones(self.layout.row_sizes[1]))
-        return self._pattern.by_entry(factors)
+    def _rows(self):
+        """Return the moving rows, where their entries stand, and what multiplies each of these.
+
+        They take as much memory as the matrix, so they are not kept.
+        """
+        layout = self.layout
+        averaged = AveragedRows(self._points, layout.canvas, layout.per_row)
+        pattern = RowPattern(averaged.counts, averaged.columns, math.prod(layout.canvas.m))
+        factors = layout.weighted(averaged.values.new_ones(layout.row_sizes[1]))
+        return averaged, pattern, pattern.by_entry(factors)
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the rows ``(n_rows[, p])`` of an image ``(*m[, p])``."""
@@ -193,6 +195,7 @@ class FrameOperator:
     @cached_property
     def _tangents(self):
         """∂ of the moving rows in [A, b], one matrix an entry, and all their transposes."""
-        merged = self._factors * self._averaged.tangents(self.layout.homogeneous)
-        adjoint = self._pattern.transposed(*merged, block=self.layout.frame_size)
-        return self._pattern.matrix(*merged), adjoint
+        averaged, pattern, factors = self._rows()
+        merged = factors * averaged.tangents(self.layout.homogeneous)
+        adjoint = pattern.transposed(*merged, block=self.layout.frame_size)
+        return pattern.matrix(*merged), adjoint
