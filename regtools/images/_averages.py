@@ -52,7 +52,7 @@ class _Compiled(AveragedRows):
         self._where = kernels.located(points.double().numpy(force=True), domain, per_row)
         counts, self._window = kernels.sizes(self._where)
         self._starts = np.concatenate([[0], counts.cumsum()])
-        self._columns = np.empty(self._starts[-1], np.int64)
+        self._columns = np.empty(self._starts[-1], np.int32)
         self.counts, self.columns = torch.from_numpy(counts), torch.from_numpy(self._columns)
         self.values = self._filled(np.empty((0, 0)))[0]
 

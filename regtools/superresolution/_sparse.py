@@ -2,7 +2,6 @@
 
 import warnings
 
-import numpy as np
 import scipy.sparse
 import torch
 
@@ -16,20 +15,18 @@ class RowPattern:
     Parameters
     ----------
     counts, columns : torch.Tensor
-        How many entries each row has, and the column of each entry.
+        How many entries each row has, and the column of each entry, ascending in a row.
     n_columns : int
         Width of the matrix.
     """
 
     def __init__(self, counts, columns, n_columns):
         self.shape = len(counts), n_columns
-        self._columns = columns
-        self._rows = torch.arange(len(counts), device=columns.device).repeat_interleave(counts)
-        self._starts = _starts(counts)
+        self._counts, self._columns, self._starts = counts, columns, _starts(counts)
 
     def by_entry(self, factors):
         """Return for each entry the factor of its row."""
-        return factors[self._rows]
+        return factors.repeat_interleave(self._counts)
 
     def matrix(self, *values):
         """Return the matrices with these entries, stacked vertically."""
@@ -42,9 +39,25 @@ class RowPattern:
         every group is stacked: the columns of the result are still all rows of the matrix.
         """
         n_rows, n_columns = self.shape
-        group = 0 if block is None else self._rows // block * n_columns
-        tall = n_columns * (1 if block is None else n_rows // block)
-        return _transpose(self._columns + group, self._rows, values, (tall, n_rows))
+        key, tall = self._columns, n_columns
+        if block is not None:
+            groups = torch.arange(n_rows, device=key.device) // block * n_columns
+            key, tall = key + self.by_entry(groups), n_columns * (n_rows // block)
+        if key.device.type == "cpu":  # SciPy counts, in linear time
+            where = key.numpy(), self._starts.numpy()
+            turned = [
+                scipy.sparse.csr_array((one.numpy(), *where), (n_rows, tall)).tocsc()
+                for one in values
+            ]
+            first = turned[0]
+            starts, rows = torch.from_numpy(first.indptr), torch.from_numpy(first.indices)
+            values = [torch.from_numpy(one.data) for one in turned]
+        else:
+            key, order = key.sort(stable=True)
+            starts = _starts(torch.bincount(key, minlength=tall))
+            rows = self.by_entry(torch.arange(n_rows, device=key.device))[order]
+            values = [one[order] for one in values]
+        return _csr(starts, rows, values, (tall, n_rows))
 
 
 def fixed_width(columns, values, n_columns):
@@ -61,22 +74,8 @@ def fixed_width(columns, values, n_columns):
     """
     counts = torch.cat([c.new_full(c.shape[:1], c.shape[1]) for c in columns])
     entries = torch.cat([v.expand(c.shape).flatten() for c, v in zip(columns, values, strict=True)])
-    columns = torch.cat([c.flatten() for c in columns])
-    rows = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
-    matrix = _csr(_starts(counts), columns, [entries], (len(counts), n_columns))
-    return matrix, _transpose(columns, rows, [entries], (n_columns, len(counts)))
-
-
-def _transpose(key, rows, values, shape):
-    """Return matrices, stacked, whose row of each entry is `key` and whose column is in `rows`."""
-    if key.device.type == "cpu":  # SciPy counts, in linear time
-        numbers, where = np.arange(len(key)), (key.numpy(), rows.numpy())
-        found = scipy.sparse.coo_array((numbers, where), shape).tocsr()
-        order, starts = (torch.from_numpy(part) for part in (found.data, found.indptr))
-    else:
-        key, order = key.sort(stable=True)
-        starts = _starts(torch.bincount(key, minlength=shape[0]))
-    return _csr(starts, rows[order], [part[order] for part in values], shape)
+    pattern = RowPattern(counts, torch.cat([c.flatten() for c in columns]), n_columns)
+    return pattern.matrix(entries), pattern.transposed(entries)
 
 
 def _starts(counts):

@@ -102,7 +102,9 @@ def agreed_exposure(problem: SuperResolutionProblem, w: torch.Tensor, kind: str)
     sizes = data.square().sum(0)
     least = torch.finfo(data.dtype).eps * sizes.sum().clamp(min=torch.finfo(data.dtype).tiny)
     sizes[len(rows) :] = 0
-    found = torch.linalg.solve(left.T @ left + least * torch.eye(len(sizes)).to(data), sizes)
+    square = left.T @ left
+    square.diagonal().add_(least)
+    found = torch.linalg.solve(square, sizes)
     found = found / found[0]
     factors, shifts = found[: len(rows)], -found[len(rows) :]
     factors = torch.where(torch.isfinite(factors) & (factors > 0), factors, 1)
