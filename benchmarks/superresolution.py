@@ -36,7 +36,7 @@ from regtools.superresolution import (
 NAME = "hands" if os.environ.get("REGTOOLS_DATA") else "hands-phantom"
 SIZES = [(20, 2, 4), (32, 4, 16), (64, 4, 16), (128, 4, 16), (256, 4, 16), (512, 4, 16)]
 """Pixels along an axis, factor, frames."""
-DIRECT = 64  # largest size for the direct solver
+DIRECT = 128  # largest size for the direct solver
 
 
 def make(name, m, factor, n_frames):
