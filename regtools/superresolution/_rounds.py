@@ -148,7 +148,10 @@ class Rounds:
             if change < 1e-3:
                 break
             problem, w = self.problem(SMOOTH * min(self.domain.h), huber)
-            self.keep(self.solved(problem, w).w)
+            found = self.solved(problem, w)
+            if found.status is Status.STOPPED:  # Ctrl-C, and there is no image yet
+                raise KeyboardInterrupt
+            self.keep(found.w)
 
     def keep(self, w):
         """Take these maps for the frames that are used."""

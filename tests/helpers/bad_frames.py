@@ -303,7 +303,7 @@ bad("simulated_problem", "seeds", lambda v: simulated_problem(m=8, seeds=v), *SE
 bad("register_frames", "domain", lambda v: placed(domain=v), None, *DOMAINS)
 bad("register_frames", "frames must have shape", lambda v: placed(domain=v), LINE, CUBE)
 bad("register_frames", "transform", lambda v: placed(transform=v), *TRANSFORMS, Affine(3))
-bad("register_frames", "thetas", lambda v: placed(thetas=v), None, *THETAS)
+bad("register_frames", "thetas", lambda v: placed(thetas=v), *THETAS)
 bad("register_frames", "surround", lambda v: placed(surround=v), None, *WORDS)
 bad("register_frames", CALLBACK, lambda v: placed(callback=v), 3, "a")
 good(
