@@ -1,14 +1,17 @@
 """How rough may the solves of variable projection be? Settings over many problems.
 
-    python benchmarks/inexact.py [--settings] [--fresh] [--clean] [--noise] [--times]
+    python benchmarks/inexact.py [--settings] [--fresh] [--clean] [--parts] [--noise] [--times]
 
-Without an option all five. Settings: ten steps on twelve problems without noise, λ 0.01 pixels;
+Without an option all six. Settings: ten steps on twelve problems without noise, λ 0.01 pixels;
 how far the exact reduced objective ends above the lowest one found, and the CG iterations spent;
 then the first choice and 1e-6 without a cap, each run to its end.
 Fresh: the same on ten problems whose maps nothing in the book was tuned on.
 Clean: `super_resolve` on the same problems without noise, with frames rounded to whole grey values,
 and with five sizes of noise: what going on at its λ gives, and with λ 0.01 pixels, and how far
 *none* lags behind the first choice from registered maps.
+Parts: the problems of chapter 7, at λ 0.01 pixels: how far the Jacobian is off, over the error if
+the derivative of the image is left out, where the last part of 200 CG iterations is differentiated,
+all of them, or the tangents have a CG of their own.
 Noise: the best count of CG iterations from a black image against the best λ with an exact solve,
 at the true maps, over five images, two noises and three draws. Times: a block of right-hand sides
 against one, and steps by columns against steps by one solve. Takes half an hour.
@@ -22,8 +25,11 @@ from _timing import ratio, side_by_side
 
 import regtools
 from regtools import (
+    Implicit,
     Kaufman,
+    Unrolled,
     follow_gradient,
+    projection_jacobian,
     register_frames,
     relative_error,
     simulated_problem,
@@ -40,6 +46,7 @@ SMALL = [
     ("camera", 20, (2, 3, 4)),
     ("microaneurysms", 20, (2, 3, 4)),
 ]
+PARTS = [*SMALL[:3], ("retina", 20, (5, 6, 7)), *SMALL[3:]]
 IMAGES = ("hands-phantom", "retina", "cells", "camera", "microaneurysms")
 # Used here only: `follow_gradient`'s constant was found on maps of smaller seeds.
 FRESH = {"small": (31, 32, 33), "larger": range(41, 48)}
@@ -209,6 +216,22 @@ def clean():
         print(f" ({gain.min():.1f} to {gain.max():.1f} points)")
 
 
+def part_of_cg():
+    """Print the error of the Jacobian over that without ∂f at the start, 200 iterations."""
+    rules = [Unrolled(last=0.5), Unrolled(last=0.7), "unrolled"]
+    rules += [Implicit(n_iter=count) for count in (25, 50, 100)]
+    print("parts: last 50 %, last 70 %, all, own CG of 25, 50, 100; λ 0.01 pixels")
+    for name, m, seeds in PARTS:
+        known = make(name, m, seeds)
+        exact = projection_jacobian(known.problem, known.w0, "implicit", solver="direct")
+        none = projection_jacobian(known.problem, known.w0, "none", solver="direct") - exact
+        print(f"{name:15s} {seeds}", end="")
+        for rule in rules:
+            found = projection_jacobian(known.problem, known.w0, rule, n_iter_cg=200)
+            print(f" {float((found - exact).norm() / none.norm()):8.2g}", end="")
+        print(flush=True)
+
+
 def noise():
     """Print in how many cases the best λ beats the best count."""
     better, gains = 0, []
@@ -277,6 +300,7 @@ def main():
         "--fresh": fresh,
         "--clean": clean,
         "--noise": noise,
+        "--parts": part_of_cg,
         "--times": times,
     }
     for name, part in parts.items():
