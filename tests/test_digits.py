@@ -65,6 +65,12 @@ def test_all_that_a_cell_says_is_read():
     assert digits.said(cell) == ["one 1", "two 2", "error 5 %", "a hand", "<Thing at …>"]
 
 
+def test_a_page_that_computes_in_the_browser_says_nothing():
+    page = '<script type="application/json">{"systems": [1, 2]}</script>'
+    cell = new_code_cell(outputs=[new_output("display_data", {"text/html": page})])
+    assert digits.said(cell) == []
+
+
 def test_changes_are_listed_by_cell():
     assert digits.changes([["a 1"], ["b 2", "c"]], [["a 1"], ["b 2", "c"]]) == []
     assert digits.changes([["a"], ["b 2"]], [["a"], ["b 3"]]) == [(2, "b 2\n      | b 3")]

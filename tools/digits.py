@@ -114,8 +114,9 @@ def said(cell):
         if page:
             shown = json.loads(html.unescape(page[1]))
             lines += [
-                *shown["describe"],
-                *(alt for panel in shown["panels"] for alt in panel["alt"]),
+                # a module of its own computes what it shows in the browser
+                *shown.get("describe", ()),
+                *(alt for panel in shown.get("panels", ()) for alt in panel["alt"]),
             ]
         else:
             texts = (output.get("text", ""), data.get("text/html"), data.get("text/plain"))
