@@ -1,7 +1,7 @@
 """Is the derivative of the projection worth its price under noise? Errors over several problems.
 
 Twelve problems from four images, 20 × 20 pixels from four frames of half the size, ten steps from
-registered frames, without noise and with three sizes of it, in grey values, for five weights λ: the
+registered frames, without noise and with four sizes of it, in grey values, for five weights λ: the
 image without a derivative of the projection against Kaufman's rule and the implicit one, all by
 `solver="direct"`. Prints medians, how far the rules end apart, and how often two are close.
 """

@@ -45,6 +45,13 @@ def _shared(kernel, where, out, *arguments):
 
 
 @compiled
+def _row_space(per_row):
+    """Room for the ends of a window, and for where each point of a row lies."""
+    ends = np.empty((2, 3), np.int64)
+    return ends[0], ends[1], np.empty((3, per_row), np.int64), np.empty((3, per_row))
+
+
+@compiled
 def _reach(row, points, lead, m, lower, h, per_row, low, high, firsts, places):
     """Find the four cells of each point of a row along each axis, and the window of all."""
     low[:], high[:], firsts[:], places[:] = 0, 0, 0, 0.0
@@ -68,8 +75,7 @@ def _size(low, high):
 
 @kept
 def _sizes(start, stop, out, points, lead, m, lower, h, per_row):
-    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
-    firsts, places = np.empty((3, per_row), np.int64), np.empty((3, per_row))
+    low, high, firsts, places = _row_space(per_row)
     for row in range(start, stop):
         _reach(row, points, lead, m, lower, h, per_row, low, high, firsts, places)
         out[row] = _size(low, high)
@@ -89,8 +95,7 @@ def _place(places, weights, k, lead, h, low, high, firsts, at):
 
 @kept
 def _count(start, stop, out, points, lead, m, lower, h, per_row, window):
-    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
-    firsts, places = np.empty((3, per_row), np.int64), np.empty((3, per_row))
+    low, high, firsts, places = _row_space(per_row)
     at, weights = np.zeros((3, 4), np.int64), np.ones((2, 3, 4))
     touched = np.zeros(window, np.bool_)
     for row in range(start, stop):
@@ -120,8 +125,7 @@ def _count(start, stop, out, points, lead, m, lower, h, per_row, window):
 def _fill(
     start, stop, out, points, lead, m, lower, h, per_row, window, starts, columns, homogeneous
 ):
-    low, high = np.empty(3, np.int64), np.empty(3, np.int64)
-    firsts, places = np.empty((3, per_row), np.int64), np.empty((3, per_row))
+    low, high, firsts, places = _row_space(per_row)
     at, weights = np.zeros((3, 4), np.int64), np.ones((2, 3, 4))
     touched, sums = np.zeros(window, np.bool_), np.zeros((window, len(out)))
     d, slopes = 3 - lead, len(homogeneous) > 0

@@ -5,6 +5,7 @@ that needs for a blur, for the loops in which an image is only one of many right
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -27,6 +28,7 @@ def solved(pixels: np.ndarray, dim: int) -> np.ndarray:
     return found
 
 
+@lru_cache(maxsize=32)
 def _pivots(m: int) -> np.ndarray:
     """Return one over the pivots of the matrix with 4 on its diagonal and 1 beside it."""
     found, last = np.empty(m), 0.0
