@@ -7,6 +7,7 @@ import copy
 import re
 
 import pytest
+import zmq
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from tools.notebooks import (
@@ -154,6 +155,20 @@ def test_executed_explorers_bring_their_page(tmp_path):
     text_half.write_text(EXPLORER_CELL)
     (output,) = execute(text_half).cells[0].outputs
     assert "ends at 1" in output.data["text/html"] and "ends at 2" in output.data["text/html"]
+
+
+WHICH_SOCKETS = """```python
+print(get_ipython().kernel.parent.transport)
+```
+"""
+
+
+@pytest.mark.skipif(not zmq.has("ipc"), reason="no socket files on this system")
+def test_kernels_take_no_port_that_another_process_may_take_too(tmp_path):
+    text_half = tmp_path / "sockets.md"
+    text_half.write_text(WHICH_SOCKETS)
+    (output,) = execute(text_half).cells[0].outputs
+    assert output.text == "ipc\n"
 
 
 def timed(source, text, tags=("timing",)):

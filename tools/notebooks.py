@@ -12,13 +12,16 @@ import argparse
 import json
 import os
 import re
+import tempfile
 from pathlib import Path
 
 import jupytext
 import nbformat
 from jupytext.cli import jupytext as jupytext_cli
 from nbclient import NotebookClient
+from traitlets.config import Config
 
+from tools import kernels
 from tools.files import replace_text
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
@@ -58,15 +61,17 @@ def execute(text_half):
 
 def run_cells(notebook, folder, environment, **options):
     """Run the cells of a notebook in a folder; explorers compute their static pages."""
-    NotebookClient(
-        notebook,
-        timeout=CELL_TIMEOUT,
-        kernel_name="python3",
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(folder)}},
-        **options,
-    ).execute(env={**environment, "REGTOOLS_STATIC_PAGES": "1"})
+    with tempfile.TemporaryDirectory() as sockets:
+        NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(folder)}},
+            config=Config(KernelManager=kernels.settings(sockets)),
+            **options,
+        ).execute(env={**environment, "REGTOOLS_STATIC_PAGES": "1"})
 
 
 def keep_timings(notebook, before):
