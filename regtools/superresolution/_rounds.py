@@ -12,6 +12,7 @@ from ..registration import Affine, AffineSubset, Rigid, Translation
 from ..solvers import Status, tell
 from .exposure import (
     EXPOSURES,
+    SMOOTH,
     agreed_exposure,
     despeckled,
     evened,
@@ -35,8 +36,8 @@ TRANSFORMS: dict[str, Callable[[Domain], AffineSubset]] = {
 }
 RIM = 3
 """Cells of the canvas beyond the last one that a frame sees."""
-SMOOTH, AGREEMENTS = 0.3, 4
-"""λ in cells at which brightness and maps are first fitted, and how often at most."""
+AGREEMENTS = 4
+"""How often brightness and maps are fitted at most before the first round."""
 SETTLED = 0.01
 """Pixels of a frame by which the maps may still move between the last two rounds."""
 

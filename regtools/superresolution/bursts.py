@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
-from ..images import Domain
+from ..images import Domain, checks
 from ._rounds import Rounds
+from .channels import resolve_channels, split_channels
 from .results import SuperResolved
 
 
@@ -31,6 +32,7 @@ def super_resolve(
     psf: float = 0.0,
     exposure: str | None = "gain",
     robust: str | None = None,
+    channel_axis: int | None = None,
     w0: torch.Tensor | None = None,
     max_rounds: int = 5,
     callback: Callable[[Any], object] | None = None,
@@ -40,7 +42,8 @@ def super_resolve(
     Parameters
     ----------
     frames : torch.Tensor
-        Shape ``(q + 1, m0, m1)``, or with three axes of space; frame 0 stays where it is.
+        Shape ``(q + 1, m0, m1)``, or with three axes of space, and one more with `channel_axis`;
+        frame 0 stays where it is.
     factor : int
         Pixels of the image to one of a frame, along each axis.
     domain : Domain, optional
@@ -49,7 +52,7 @@ def super_resolve(
     lam : float or "auto"
         Weight of the smoothing, a length; "auto" chooses it by `choose_lam`.
     noise : float, optional
-        Standard deviation of the noise in grey values, if it is known: then the λ that leaves a
+        Standard deviation of the noise in grey values (of a channel), if it is known: then the λ that leaves a
         misfit of this size is taken, otherwise generalised cross-validation decides.
     margin : int or "auto"
         Cells of the image on every side beyond frame 0; "auto" takes what the frames see.
@@ -58,8 +61,8 @@ def super_resolve(
     frames_transform : {"affine", "rigid", "translation"}
         How frames move. What they do not do should not be fitted: it costs accuracy.
     weights : torch.Tensor, optional
-        How far each pixel is to be trusted, from 0 to 1, shape of `frames`. Pixels that are NaN
-        have weight 0 in any case.
+        How far each pixel is to be trusted, from 0 to 1, shape of `frames` without channels.
+        Pixels that are NaN have weight 0 in any case.
     psf : float
         Standard deviation of a Gaussian blur, in pixels of a frame.
     exposure : {"gain", "gain and offset", None}
@@ -69,6 +72,10 @@ def super_resolve(
         than its square, and specks do not count. Without such pixels it takes edges for outliers
         and costs accuracy, on both photographs tried. A frame that frame 0 does not explain is left
         out in any case.
+    channel_axis : int, optional
+        Which axis of `frames` numbers colours or other channels, -1 for the last. Their mean
+        decides on the maps and on which pixels count; brightness is fitted to each channel, λ
+        chosen for all together, and they are solved in one block.
     w0 : torch.Tensor, optional
         Maps to start from, parameters of `frames_transform`, shape ``(q * p,)``: each takes a point
         of its frame to the point of frame 0 that shows the same. By default from `register_frames`.
@@ -95,7 +102,17 @@ def super_resolve(
     ----------
     Chung, Haber and Nagy (2006); Golub, Heath and Wahba (1979); Huber (1964). Chapter 5.
     """
-    return Rounds(
+    colours = None
+    if channel_axis is not None:
+        colours = split_channels(frames, channel_axis)
+        frames = colours.mean(-1)
+    of_mean = noise
+    if colours is not None and noise is not None:
+        of_mean = checks.positive("noise", noise) / colours.shape[-1] ** 0.5
+    found = Rounds(
         frames, factor, domain, weights, surround, frames_transform,
-        lam=lam, noise=noise, margin=margin, psf=psf, exposure=exposure, robust=robust,
+        lam=lam, noise=of_mean, margin=margin, psf=psf, exposure=exposure, robust=robust,
     ).run(w0, max_rounds, callback)  # fmt: skip
+    if colours is None:
+        return found
+    return resolve_channels(found, colours, lam=lam, noise=noise, exposure=exposure)

@@ -9,9 +9,12 @@ import torch
 from ..images import Domain, SplineImage
 from ..registration import AffineSubset, filled
 from ..solvers import conjugate_gradient
+from .operator import FrameOperator
 from .problem import SuperResolutionProblem
 
 EXPOSURES = (None, "gain", "gain and offset")
+SMOOTH = 0.3
+"""λ in cells at which brightness is fitted to an image: weaker ones follow each frame by itself."""
 HUBER, REJECT = 3.0, 10.0
 """From so many standard deviations on a pixel counts less, and a speck not at all."""
 SPECKLE = 6.0
@@ -82,12 +85,17 @@ def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.T
     return gain, (means[1][:, 0] - gain * means[0][:, 0])
 
 
-def agreed_exposure(problem: SuperResolutionProblem, w: torch.Tensor, kind: str):
+def agreed_exposure(
+    problem: SuperResolutionProblem,
+    w: torch.Tensor,
+    kind: str,
+    operator: FrameOperator | None = None,
+):
     """Return gain and offset of each frame, ``(n,)``, that one image explains best at given maps.
 
     With the image that fits best, the residual of frames s d − t is linear in the factors s and
     the shifts t. All factors are treated alike, so that what noise takes from them, it takes from
-    all; then frame 0 is made the measure.
+    all; then frame 0 is made the measure. `operator` is that of the problem at `w`, if it is there.
     """
     rows, n = problem.target[: problem.n_data].reshape(len(problem.frames), -1), problem.n_rows
     used = torch.ones_like(rows) if problem.weights is None else problem.weights.flatten(1)
@@ -96,7 +104,7 @@ def agreed_exposure(problem: SuperResolutionProblem, w: torch.Tensor, kind: str)
         columns.append(torch.block_diag(*used[:, :, None])[:, 1:] * problem.data_weight)
     data = torch.cat(columns, dim=1)
     data = torch.cat([data, data.new_zeros(n - len(data), data.shape[1])])
-    operator = problem.operator(w)
+    operator = problem.operator(w) if operator is None else operator
     fitted = conjugate_gradient(operator.normal, operator.adjoint(data), tol=1e-3, columns=True)
     left = data - operator(fitted.x)
     sizes = data.square().sum(0)

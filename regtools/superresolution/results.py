@@ -95,7 +95,8 @@ class SuperResolved(SolverResult):
     Attributes
     ----------
     image : torch.Tensor
-        The sharp image over the box of frame 0, shape `domain.m`, in the units of frame 0.
+        The sharp image over the box of frame 0, shape `domain.m`, in the units of frame 0. With
+        channels, they are the last axis.
     domain : Domain
         Its box and cells.
     w : torch.Tensor
@@ -104,7 +105,8 @@ class SuperResolved(SolverResult):
     lam : float
         λ, as given or as chosen: a length.
     gain, offset : torch.Tensor
-        Frame j is ``gain[j]`` times the image plus ``offset[j]``, shape ``(q + 1,)`` each.
+        Frame j is ``gain[j]`` times the image plus ``offset[j]``, shape ``(q + 1,)`` each, or
+        ``(q + 1, c)``.
     misfit : torch.Tensor
         How far each frame is off, ``(q + 1,)``: root mean square in grey values of frame 0; NaN
         for one that was left out.
@@ -115,9 +117,9 @@ class SuperResolved(SolverResult):
     surround : str
         "zero" or "overlap", as given or as chosen.
     canvas_image : torch.Tensor
-        The image with its margin, of shape ``problem.canvas.m``.
+        The image with its margin, of shape ``problem.canvas.m``, and channels.
     problem : SuperResolutionProblem
-        The problem of the last round, of the frames that were used.
+        The problem of the last round, of the frames that were used; with channels, of their mean.
     registration : FramesResult
         How the frames were registered at the start; None where `w0` was given.
     history : tuple of VarProResult

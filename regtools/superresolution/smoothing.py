@@ -51,6 +51,7 @@ def choose_lam(
     *,
     noise: float | None = None,
     near: float | None = None,
+    rows: torch.Tensor | None = None,
     n_probes: int = 2,
     tol: float = 1e-4,
     seed: int = 0,
@@ -68,6 +69,9 @@ def choose_lam(
         principle decides, without it generalised cross-validation.
     near : float, optional
         Look only within a factor of three of this λ.
+    rows : torch.Tensor, optional
+        Data rows of several channels, ``(n_data, c)``, each as the first rows of
+        ``problem.target``: one λ for all of them, in the place of the problem's own frames.
     n_probes : int
         Random vectors of ±1 that estimate the trace.
     tol : float
@@ -83,8 +87,8 @@ def choose_lam(
     Raises
     ------
     ValueError, TypeError
-        If `w` does not fit `problem`, `noise`, `near` or `tol` is not above 0, or `n_probes` is
-        below 1.
+        If `w` or `rows` do not fit `problem`, `noise`, `near` or `tol` is not above 0, or
+        `n_probes` is below 1.
 
     References
     ----------
@@ -97,11 +101,17 @@ def choose_lam(
     seed = checks.whole("seed", seed, least=0)
     noise = None if noise is None else checks.positive("noise", noise)
     near = None if near is None else checks.positive("near", near)
+    own = problem.target[: problem.n_data, None]
+    rows = own if rows is None else rows
+    checks.check_like("rows", rows, own)
+    if rows.ndim != 2 or len(rows) != len(own) or not rows.shape[1]:
+        raise ValueError(f"rows must have shape ({len(own)}, c); got {tuple(rows.shape)}")
+    checks.check_finite("rows", rows, "value")
     cell = min(problem.domain.h)
     looks = np.log(np.geomspace(RANGE[1] * cell, RANGE[0] * cell, 7))
     if near is not None:
         looks = np.log(np.geomspace(3 * near, near / 3, 3))
-    search = _Search(problem, w, looks, 0 if noise is not None else n_probes, tol, seed)
+    search = _Search(problem, w, looks, rows, 0 if noise is not None else n_probes, tol, seed)
     best = _least(search) if noise is None else _discrepancy(search, noise)
     return best.lam, tuple(search.trials)
 
@@ -141,15 +151,17 @@ def _discrepancy(search, noise):
 class _Search:
     """What is known at each log λ that was tried; each solve starts from the last one."""
 
-    def __init__(self, problem, w, looks, n_probes, tol, seed):
+    def __init__(self, problem, w, looks, rows, n_probes, tol, seed):
         self.problem, self.w, self.looks, self.tol = problem, w, looks, tol
         self.trials: list[Trial] = []
-        rows = problem.target[: problem.n_data]
-        used = torch.ones_like(rows) if problem.weights is None else problem.weights.flatten()
-        self.n, self.squares = int((used > 0).sum()), float(used.square().sum())
+        used = torch.ones_like(rows[:, 0])
+        if problem.weights is not None:
+            used = problem.weights.flatten()
+        self.n, self.channels = int((used > 0).sum()), rows.shape[1]
+        self.squares = self.channels * float(used.square().sum())
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], (len(rows), n_probes))
         probes = torch.as_tensor(signs, device=rows.device).to(rows) * (used > 0)[:, None]
-        self.data = torch.cat([rows[:, None], probes], dim=1)
+        self.data = torch.cat([rows, probes], dim=1)
         # The rows of the data do not depend on λ.
         self.start, self.operator = None, problem.operator(w)
 
@@ -163,15 +175,16 @@ class _Search:
         solved = conjugate_gradient(operator.normal, right, self.start, tol=self.tol, columns=True)
         self.start = solved.x
         fitted = operator(solved.x)[: len(self.data)]
-        square = float((self.data[:, 0] - fitted[:, 0]).square().sum()) / problem.data_weight**2
+        c = self.channels
+        square = float((self.data[:, :c] - fitted[:, :c]).square().sum()) / problem.data_weight**2
         freedom = math.nan
-        if self.data.shape[1] > 1:
-            freedom = float((self.data[:, 1:] * fitted[:, 1:]).sum(0).mean()) / n
+        if self.data.shape[1] > c:
+            freedom = float((self.data[:, c:] * fitted[:, c:]).sum(0).mean()) / n
         trial = Trial(
             lam=lam,
             misfit=math.sqrt(square / self.squares),
             freedom=freedom,
-            score=square / n / (1 - freedom) ** 2,
+            score=square / (n * c) / (1 - freedom) ** 2,
         )
         self.trials.append(trial)
         return trial
