@@ -52,8 +52,9 @@ def super_resolve(
     lam : float or "auto"
         Weight of the smoothing, a length; "auto" chooses it by `choose_lam`.
     noise : float, optional
-        Standard deviation of the noise in grey values (of a channel), if it is known: then the λ that leaves a
-        misfit of this size is taken, otherwise generalised cross-validation decides.
+        Standard deviation of the noise in grey values, of a channel if there are several, if it is
+        known: then the λ that leaves a misfit of this size is taken, otherwise generalised
+        cross-validation decides.
     margin : int or "auto"
         Cells of the image on every side beyond frame 0; "auto" takes what the frames see.
     surround : {"auto", "zero", "overlap"}

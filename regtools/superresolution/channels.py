@@ -83,13 +83,11 @@ def resolve_channels(
     solved = conjugate_gradient(operator.normal, right, tol=1e-5, columns=True)
     images = solved.x.unbind(-1)
     misfit = found.misfit.clone()
-    squares = [
-        task.misfit(w, image).square() for task, image in zip(tasks, images, strict=True)
-    ]
+    squares = [task.misfit(w, image).square() for task, image in zip(tasks, images, strict=True)]
     misfit[used] = torch.stack(squares).mean(0).sqrt()
-    words = found.message
+    words = f"{found.message} The channels have λ = {tasks[0].lam:.3g}."
     if not solved.success:
-        words += f" The images of the channels are not accurate: {solved.message}"
+        words += f" Their images are not accurate: {solved.message}"
     return dataclasses.replace(
         found,
         success=found.success and solved.success,
