@@ -75,6 +75,10 @@ class LeastSquares(abc.ABC):
         """Return the accepted point, computed again more accurately, or None to keep it."""
         return None
 
+    def doubted(self, point):
+        """Return a point whose gradient is small, computed again to be sure, or None if it is."""
+        return None
+
     @abc.abstractmethod
     def state(self, iteration, point, model, damping, work):
         """Return what the history keeps of an accepted point."""
@@ -150,10 +154,19 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
         run.history = (*run.history, state)
         if gamma is not None:
             tell(callback, state)
-        better = problem.refined(point, state)
+        replace(problem.refined(point, state))
+
+    def replace(better):
+        """Go on from the same place, known better; None changes nothing."""
         if better is not None:
             run.work += better.work
             run.point, run.model = better, modelled(better)
+
+    def arrived():
+        """Whether the gradient is small, and still is when it is computed again."""
+        if run.model.gradient_norm <= run.tolerance:
+            replace(problem.doubted(run.point))
+        return run.model.gradient_norm <= run.tolerance
 
     def descend():
         accept(start, None)
@@ -161,7 +174,7 @@ def minimise_damped(problem, start, *, gtol, max_iter, damping=1e-3, callback=No
             return status
         # A scale of zero leaves any damping: the first steps then move what is not damped.
         gamma, growth = damping * (scale or 1.0), 2.0
-        while run.model.gradient_norm > run.tolerance:
+        while not arrived():
             if run.n_iter >= max_iter:
                 return Status.MAX_ITERATIONS
             step = problem.step(run.point, run.model, gamma)

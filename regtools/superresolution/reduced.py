@@ -83,7 +83,9 @@ def varpro(
         Largest number of accepted steps.
     gtol : float
         Stop when ‖2 Jᵀr‖ ≤ gtol · max(‖𝖽‖², loss at w0), with J the Jacobian in what is solved
-        for. Below 32 times the rounding unit of the frames it counts as that.
+        for. Below 32 times the rounding unit of the frames it counts as that. Before the run says
+        so, where a tolerance ends CG, the image is solved again to a tenth of its residual: a rough
+        one can hide a gradient. If that is not small then, the run goes on with this tolerance.
     tol_cg : float or callable
         Relative residual of the normal equations where no number of iterations is given; or a
         function of the last `VarProState`, None at the start, that gives it.

@@ -28,6 +28,8 @@ class VarProState(Record):
         Of 2 Jᵀr, with the Jacobian of the rule: the gradient itself where the rule is exact. Where
         one solve makes a step (Kaufman, 32 parameters or more) of 2 Dᵀr, which for an accurate
         image is the same.
+    image_residual : float
+        ‖Aᵀr‖ over ‖Aᵀ𝖽‖, of all rows: how accurate the image is, what `tol_cg` is compared with.
     damping : float
         γ of the step that led here, relative to what `damping` of `varpro` is, at the start; NaN
         at the start itself.
@@ -42,6 +44,7 @@ class VarProState(Record):
     w: torch.Tensor
     loss: float
     gradient_norm: float
+    image_residual: float
     damping: float
     n_iter_cg: int
     n_evaluations: int

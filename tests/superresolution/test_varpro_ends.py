@@ -10,6 +10,7 @@ import torch
 import dense_frames
 from dense_frames import DOMAIN, small_problem
 from frame_problems import PROBLEM, W0, reduced_loss, run
+from regtools import Kaufman, load, simulated_problem
 from regtools.solvers import Status, conjugate_gradient
 from regtools.superresolution import SuperResolutionProblem, joint_gauss_newton, varpro
 from regtools.superresolution import reduced as module
@@ -180,3 +181,32 @@ def test_bad_input_is_named(change, error, words):
     arguments = {"w0": W0, **change}
     with pytest.raises(error, match=words):
         varpro(PROBLEM, **arguments)
+
+
+@pytest.mark.parametrize("one_solve", [False, True], ids=["columns", "one solve"])
+@pytest.mark.parametrize("tol_cg", [1e-4, 1e-6])
+def test_converged_is_true_of_a_better_image(one_solve, tol_cg):
+    """A rough image and a capped derivative hide a gradient; success wants it small."""
+    lam = 1e-2 * load("microaneurysms", 20).domain.h[0]
+    known = simulated_problem("microaneurysms", 20, lam=lam)
+    rule, how = Kaufman(n_iter=50), {"tol_cg": tol_cg, "one_solve": one_solve}
+    run = varpro(known.problem, known.w0, rule, **how)
+    assert run.success
+    # The exact gradient, in the scale in which the run is solved.
+    exact = varpro(known.problem, run.w, "implicit", tol_cg=1e-11, max_iter=1).history[0]
+    assert exact.gradient_norm < 1.5 * run.gradient_tolerance
+
+
+def test_history_says_how_accurate_each_image_is():
+    known = simulated_problem("hands-phantom", 12)
+    task, tol = known.problem, 1e-5
+    counted = varpro(task, known.w0, "unrolled", n_iter_cg=3, max_iter=2)
+    for state in counted.history:
+        operator, image = task.operator(state.w), task.reconstruct(state.w, 3)
+        left = operator.adjoint(operator(image) - task.target).norm()
+        expected = float(left / operator.adjoint(task.target).norm())
+        assert state.image_residual == pytest.approx(expected, rel=1e-9) and expected > tol
+    bounded = varpro(task, known.w0, tol_cg=tol, max_iter=3)
+    assert all(0 < state.image_residual <= tol for state in bounded.history)
+    black = SuperResolutionProblem(0 * task.frames, known.domain, 2, 1.0)
+    assert varpro(black, known.w0, max_iter=1).history[0].image_residual == 0
