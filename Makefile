@@ -10,7 +10,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test unit nbval portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
+.PHONY: help book test unit nbval fused portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,10 @@ unit: $(INSTALLED)
 nbval: $(INSTALLED)
 	$(RUN) pytest -n $(WORKERS) --dist loadscope --nbval --nbval-current-env \
 		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 600 notebooks
+
+fused: $(INSTALLED) ## test the kernels for GPUs, in Triton's interpreter; downloads 290 MB
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[gpu]'
+	TRITON_INTERPRET=1 $(RUN) pytest tests/images/test_fused.py
 
 portable: $(INSTALLED) ## run unit tests and notebooks as other processors would
 	$(RUN) tools.portable --workers $(WORKERS)
@@ -89,8 +93,8 @@ lowest: ## run the unit tests under the lowest versions that pyproject.toml allo
 
 # One thread: sums in one order give one result, and parallel tests do not fight for the cores, nor
 # JupyterLab with its browser: threads that wait for a busy core made chapters several times slower.
-test lab notebooks benchmarks paper lowest: export OMP_NUM_THREADS := 1
-test lab notebooks benchmarks paper lowest: export NUMBA_NUM_THREADS := 1
+test fused lab notebooks benchmarks paper lowest: export OMP_NUM_THREADS := 1
+test fused lab notebooks benchmarks paper lowest: export NUMBA_NUM_THREADS := 1
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -24,8 +24,12 @@ REQUIREMENTS = [
     for requirement in map(Requirement, group)
     if requirement.name != PROJECT["name"]  # an extra that contains others
 ]
-# What a benchmark compares with: neither `make` nor `make lowest` installs it.
-OPTIONAL = {Requirement(line).name for line in PROJECT["optional-dependencies"]["peers"]}
+# What a benchmark compares with, and the kernels for GPUs: `make` and `make lowest` do without.
+OPTIONAL = {
+    Requirement(line).name
+    for extra in ("gpu", "peers")
+    for line in PROJECT["optional-dependencies"][extra]
+}
 # Served from anywhere: no package index may be named, only package names.
 REGISTRY_HOST = re.compile(
     r"\b(?:py(?:pi|thonhosted)|npmjs|anaconda|download\.pytorch|deb\.debian)\.(?:org|com)\b"
@@ -127,7 +131,7 @@ def test_another_version_is_caught():
 
 def test_environment_yml_takes_the_pins_from_constraints():
     *conda, pip = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    extras = ",".join(PROJECT["optional-dependencies"])
+    extras = ",".join(name for name in PROJECT["optional-dependencies"] if name != "gpu")
     assert pip == {"pip": ["-c constraints.txt", f"-e .[{extras}]"]}
     python, with_pip = conda
     assert with_pip == "pip"

@@ -5,7 +5,7 @@ from itertools import combinations_with_replacement
 
 import numpy as np
 
-from . import _taylor, _tracing
+from . import _fused, _taylor, _tracing
 
 _BLOCK = 2**12  # cells of a block, in whole lines
 _PER_THREAD = 2**16  # cells
@@ -46,6 +46,13 @@ def sums_of_squares(m, coefficients, reference, affine, order, seen=None, mask=N
         For q² and v² the value, the first moments ``(d (d + 1),)``, and the second moments
         ``(d (d + 1), d (d + 1))``, per pixel.
     """
+    blocks = _on_cpu if coefficients.device.type == "cpu" else _on_gpu
+    out = blocks(m, coefficients, reference, affine, order, seen, mask, fade)
+    return [_unpacked(one, len(m)) for one in out.sum(axis=1)]
+
+
+def _on_cpu(m, coefficients, reference, affine, order, seen, mask, fade):
+    """The sums of each block, shape ``(families, blocks, numbers)``."""
     from . import _sum_kernels  # only here: Numba takes half a second to import
     from ._numba import share
 
@@ -63,7 +70,18 @@ def sums_of_squares(m, coefficients, reference, affine, order, seen=None, mask=N
         _PER_THREAD,
         *(out, images, lattice, beyond, m, affine, fade, per_block),
     )
-    return [_unpacked(one, d) for one in out.sum(axis=0)]
+    return out.swapaxes(0, 1)
+
+
+def _on_gpu(m, coefficients, reference, affine, order, seen, mask, fade):
+    """The same by one launch; the numbers of all blocks come back."""
+    from . import _triton_sums
+
+    with _tracing.outside_transforms():
+        found = _triton_sums.sums_of_squares(
+            m, coefficients, reference, affine, order, seen, mask, fade
+        )
+    return found.cpu().numpy()
 
 
 def _flat(tensor):
@@ -74,14 +92,14 @@ def _flat(tensor):
 
 
 def streams(image):
-    """Say whether `sums_of_squares` takes an image: constant numbers on the CPU, 2 or 3 axes."""
+    """Say whether `sums_of_squares` takes an image: constant numbers and 2 or 3 axes."""
     data = image._data
     return (
         _taylor.COMPILED
-        and data.device.type == "cpu"
         and data.ndim in (2, 3)
         and _tracing.is_plain(data)
         and not _tracing.records_program()
+        and (data.device.type == "cpu" or _fused.works(data.device))
     )
 
 

@@ -1,7 +1,7 @@
 """Local Taylor coefficients of a cubic spline: the one place that evaluates splines.
 
-On the CPU a compiled kernel does the work; see `_compiled`. Plain torch is the path for other
-devices, for one axis, for what is batched or differentiated, and the oracle in tests.
+A compiled kernel does the work: on the CPU `_compiled`, on a GPU `_triton`. Plain torch is the path
+without one, for one axis, for what is batched or differentiated, and the oracle in tests.
 """
 
 import math
@@ -9,7 +9,7 @@ import math
 import numpy as np
 import torch
 
-from . import _tracing
+from . import _fused, _tracing
 
 COMPILED = True  # tests set it to False to have the torch path everywhere
 
@@ -48,10 +48,21 @@ def local_taylor(coefficients, points, domain, order):
         ``sum(a) <= order`` and ``max(a) <= 3``.
     """
     m = coefficients.shape
-    if COMPILED and order <= 3 and _fits_compiled(coefficients, points):
-        from . import _compiled  # only here: Numba takes half a second to import
+    if COMPILED and order <= 3 and _is_plain(coefficients, points):
+        if coefficients.device.type == "cpu" and min(m) >= 4:
+            from . import _compiled  # only here: Numba takes half a second to import
 
-        return _compiled.local_taylor(coefficients, points, domain, order)
+            return _compiled.local_taylor(coefficients, points, domain, order)
+        if _fused.works(coefficients.device):
+            from . import _triton  # only here: it may not be there
+
+            return _triton.local_taylor(coefficients, points, domain, order)
+    return by_torch(coefficients, points, domain, order)
+
+
+def by_torch(coefficients, points, domain, order):
+    """The same in plain PyTorch, for any device, differentiable in the coefficients."""
+    m = coefficients.shape
     padded = torch.nn.functional.pad(coefficients, [_PAD] * (2 * len(m))).reshape(-1)
     columns = zip(points.unbind(-1), domain.lower, domain.h, strict=True)
     u = [(x - lower) / h - 0.5 for x, lower, h in columns]
@@ -64,11 +75,9 @@ def local_taylor(coefficients, points, domain, order):
     }
 
 
-def _fits_compiled(coefficients, points):
+def _is_plain(coefficients, points):
     return (
-        coefficients.device.type == "cpu"
-        and coefficients.ndim in (2, 3)
-        and min(coefficients.shape) >= 4
+        coefficients.ndim in (2, 3)
         and _tracing.is_plain(coefficients)
         and _tracing.is_plain(points)
         and not _tracing.records_program()

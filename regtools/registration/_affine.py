@@ -130,7 +130,7 @@ def _pass(problem, w, images, order):
     """The families in the entries of A and b, for a template and a reference."""
     frame, transform, overlap = problem.frame, problem.transform, problem.overlap
     with tracing.outside_transforms():
-        places = frame.in_pixels(transform.affine(w).numpy().astype(float))
+        places = frame.in_pixels(transform.affine(w).numpy(force=True).astype(float))
     if not np.isfinite(places).all():
         problem.moved_points(w)  # which raises, and says more
         raise NotFiniteError("w must be where the map is defined; it leaves the finite numbers")

@@ -1,0 +1,96 @@
+"""What does a Newton evaluation cost on a device, with the fused kernels and in plain PyTorch?
+
+    python benchmarks/devices.py [--device cuda] [--sizes 512,512 2048,2048 128,128,128] [--path]
+
+The pairs of `benchmarks/registration.py`, float64. Fused are the compiled kernels on the CPU, those
+in Triton on a GPU; the ratio is measured side by side. With --path also one registration over
+thirteen scales from the identity, its seconds on the clock and its error in pixels.
+"""
+
+import argparse
+import statistics
+import time
+
+import numpy as np
+import torch
+from _timing import ratio, side_by_side
+from registration import off, pair_of
+
+from regtools import register
+from regtools.images import Domain, SplineImage, _fused, _taylor
+from regtools.registration import Affine, RegistrationProblem, second_order_model
+
+SIZES = {"cpu": ["64,64", "256,256", "32,32,32"]}
+SIZES["cuda"] = ["512,512", "2048,2048", "4096,4096", "128,128,128", "256,256,256"]
+
+
+def waiting(function, device):
+    """The same function, which returns when the device is done."""
+
+    def run():
+        function()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return run
+
+
+def in_plain_torch(function):
+    def run():
+        _taylor.COMPILED = False
+        try:
+            function()
+        finally:
+            _taylor.COMPILED = True
+
+    return run
+
+
+def evaluation(m, device):
+    """Seconds of a Newton evaluation, fused, and how many times as long plain PyTorch takes."""
+    template, reference, A, b = pair_of(m)
+    domain = Domain([end for n in m for end in (0.0, float(n))], m)
+    images = [
+        SplineImage(torch.from_numpy(one).to(device), domain) for one in (template, reference)
+    ]
+    problem = RegistrationProblem(*images, Affine(len(m)))
+    w = torch.from_numpy(np.concatenate([A.ravel(), b])).to(device)
+    evaluate = waiting(lambda: second_order_model(problem, w, 1.0), device)
+    times = side_by_side({"fused": evaluate, "plain": in_plain_torch(evaluate)}, rounds=5)
+    return statistics.median(times["fused"]), ratio(times, "plain", "fused")
+
+
+def path(m, device):
+    """Seconds of a registration over thirteen scales, and its error in pixels."""
+    template, reference, *truth = pair_of(m)
+    pair = [torch.from_numpy(one).to(device) for one in (template, reference)]
+    thetas = np.geomspace(1e4, 1e-2, 13).tolist()
+    start = time.perf_counter()
+    found = register(*pair, surround="zero", start="identity", thetas=thetas)
+    spent, d = time.perf_counter() - start, len(m)
+    w = found.w.numpy(force=True)
+    return spent, off(w[: d * d].reshape(d, d), w[d * d :], truth, m)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+    parser.add_argument("--sizes", nargs="+", help="pixels along each axis, as 512,512")
+    parser.add_argument("--path", action="store_true", help="whole registrations too")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU, one thread"
+    fused = device.type == "cpu" or _fused.works(device)
+    print(f"{name}, PyTorch {torch.__version__}; fused kernels: {'yes' if fused else 'no'}")
+    for size in options.sizes or SIZES[device.type]:
+        m = tuple(map(int, size.split(",")))
+        spent, plain = evaluation(m, device)
+        print(f"{size:15s} evaluation {1e3 * spent:9.3g} ms, plain / fused {plain:6.3g}", end="")
+        if options.path:
+            spent, error = path(m, device)
+            print(f", path {spent:8.3g} s, error {error:.1g}", end="")
+        print()
+
+
+if __name__ == "__main__":
+    main()
