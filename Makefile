@@ -111,7 +111,7 @@ constraints: ## resolve the versions in constraints.txt anew (torch keeps its ow
 	rm -rf .venv-new
 	$(PYTHON) -m venv .venv-new
 	.venv-new/bin/python -m pip install --quiet setuptools $$(grep '^torch==' constraints.txt)
-	.venv-new/bin/python -m pip install --quiet -e '.[book,peers,test]'
+	.venv-new/bin/python -m pip install --quiet -e '.[book,gpu,peers,test]'
 	grep '^#' constraints.txt > .venv-new/constraints.txt
 	.venv-new/bin/python -m pip freeze --all --exclude pip --exclude wheel --exclude-editable \
 		| sed 's/+cpu$$//' >> .venv-new/constraints.txt

@@ -14,10 +14,11 @@ import time
 import numpy as np
 import torch
 from _timing import ratio, side_by_side
+from interpolation import on_torch
 from registration import off, pair_of
 
 from regtools import register
-from regtools.images import Domain, SplineImage, _fused, _taylor
+from regtools.images import Domain, SplineImage, _fused
 from regtools.registration import Affine, RegistrationProblem, second_order_model
 
 SIZES = {"cpu": ["64,64", "256,256", "32,32,32"]}
@@ -35,17 +36,6 @@ def waiting(function, device):
     return run
 
 
-def in_plain_torch(function):
-    def run():
-        _taylor.COMPILED = False
-        try:
-            function()
-        finally:
-            _taylor.COMPILED = True
-
-    return run
-
-
 def evaluation(m, device):
     """Seconds of a Newton evaluation, fused, and how many times as long plain PyTorch takes."""
     template, reference, A, b = pair_of(m)
@@ -56,7 +46,7 @@ def evaluation(m, device):
     problem = RegistrationProblem(*images, Affine(len(m)))
     w = torch.from_numpy(np.concatenate([A.ravel(), b])).to(device)
     evaluate = waiting(lambda: second_order_model(problem, w, 1.0), device)
-    times = side_by_side({"fused": evaluate, "plain": in_plain_torch(evaluate)}, rounds=5)
+    times = side_by_side({"fused": evaluate, "plain": on_torch(evaluate)}, rounds=5)
     return statistics.median(times["fused"]), ratio(times, "plain", "fused")
 
 

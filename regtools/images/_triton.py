@@ -2,9 +2,8 @@
 
 PyTorch's CUDA builds bring it. The arithmetic is that of the CPU kernels, in float64 whatever the
 images are in; only cells beyond the lattice are left out when they are read instead of by their
-weights. All numbers that are no
-whole ones come in tensors: as arguments Triton would round them to float32. With
-``TRITON_INTERPRET=1`` the kernels run on the CPU, which is how they are tested without a GPU.
+weights. All numbers that are no whole ones come in tensors: as arguments Triton would round them to
+float32. With ``TRITON_INTERPRET=1`` the kernels run on the CPU; so they are tested without a GPU.
 """
 
 import torch

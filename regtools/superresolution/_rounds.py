@@ -21,6 +21,7 @@ from .exposure import (
     foreign,
     huber_weights,
     seen_by_frame_0,
+    taken_out,
 )
 from .frames import check_frames, check_pixels, check_weights
 from .maps import register_frames, surround_of
@@ -161,10 +162,7 @@ class Rounds:
     def problem(self, lam, huber):
         """Return the problem with what is known, and its maps."""
         used, w = self.used, self.w[[j - 1 for j in self.used[1:]]].flatten()
-        gain, offset = (
-            one[used].reshape(-1, *[1] * self.domain.dim) for one in (self.gain, self.offset)
-        )
-        data = (self.frames[used] - offset) / gain
+        data = taken_out(self.frames[used], self.gain[used], self.offset[used])
         weights = torch.ones_like(data) if self.weights is None else self.weights[used]
         problem = SuperResolutionProblem(
             data,

@@ -12,7 +12,7 @@ import torch
 
 from ..images import checks
 from ..solvers import conjugate_gradient
-from .exposure import SMOOTH, agreed_exposure
+from .exposure import SMOOTH, agreed_exposure, taken_out
 from .results import SuperResolved
 from .smoothing import choose_lam
 
@@ -104,6 +104,5 @@ def resolve_channels(
 
 def _of(problem, channel, used, gain, offset, **options):
     """The problem of one channel, brightness taken out."""
-    shape = -1, *[1] * problem.domain.dim
-    data = (channel[used] - offset[used].reshape(shape)) / gain[used].reshape(shape)
+    data = taken_out(channel[used], gain[used], offset[used])
     return problem.replaced(frames=data, **options)

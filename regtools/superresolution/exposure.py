@@ -85,6 +85,12 @@ def fit_exposure(predicted: torch.Tensor, frames: torch.Tensor, weights: torch.T
     return gain, (means[1][:, 0] - gain * means[0][:, 0])
 
 
+def taken_out(frames: torch.Tensor, gain: torch.Tensor, offset: torch.Tensor) -> torch.Tensor:
+    """Return frames ``(n, *m)`` as bright as frame 0, from gain and offset of each."""
+    shape = -1, *[1] * (frames.ndim - 1)
+    return (frames - offset.reshape(shape)) / gain.reshape(shape)
+
+
 def agreed_exposure(
     problem: SuperResolutionProblem,
     w: torch.Tensor,
