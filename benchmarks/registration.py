@@ -25,7 +25,6 @@ import torch
 from _timing import ratio, side_by_side
 
 from regtools import register
-from regtools.explorers import use_style
 from regtools.images import Domain, SplineImage
 from regtools.registration import Affine, RegistrationProblem, second_order_model
 
@@ -43,27 +42,26 @@ REGISTERED = [(n, n) for n in (64, 256, 512, 1024)] + [(n, n, n) for n in (32, 6
 def scene(points, seed=0, n_blobs=80):
     """Grey values of a scene on [0, 1]^d at points, in blocks."""
     draw, dim = np.random.default_rng(seed), points.shape[1]
-    centres = draw.uniform(0.3, 0.7, (n_blobs, dim))
+    centres = torch.from_numpy(draw.uniform(0.3, 0.7, (n_blobs, dim))).to(points)
     widths, heights = draw.uniform(0.02, 0.04, n_blobs), draw.uniform(20, 100, n_blobs)
-    values = np.empty(len(points))
-    for part in np.array_split(np.arange(len(points)), max(1, len(points) // 2**15)):
-        total = np.zeros(len(part))
+    values = torch.zeros_like(points[:, 0])
+    per_block = 2**15 if points.device.type == "cpu" else 2**22
+    for part, total in zip(points.split(per_block), values.split(per_block), strict=True):
         for centre, width, height in zip(centres, widths, heights, strict=True):
-            square = np.square(points[part] - centre).sum(axis=1)
-            total += height * np.exp(-square / (2 * width**2))
-        values[part] = total
+            square = (part - centre).square().sum(dim=1)
+            total += height * torch.exp(-square / (2 * width**2))
     return values
 
 
-def pair_of(m):
+def pair_of(m, device="cpu"):
     """The two pictures and the map from points of the reference to the template, in pixels."""
     dim = len(m)
     draw = np.random.default_rng(1)
     turn = np.eye(dim) + draw.uniform(-0.08, 0.08, (dim, dim))
     shift = draw.uniform(-0.03, 0.03, dim)
-    x = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in m), indexing="ij"), -1)
-    x = x.reshape(-1, dim) / m
-    reference = scene((x - 0.5) @ turn.T + 0.5 + shift)
+    x = Domain([end for _ in m for end in (0.0, 1.0)], m).cell_centers(torch.float64, device)
+    turned, moved = (torch.from_numpy(one).to(x) for one in (turn, shift))
+    reference = scene((x - 0.5) @ turned.T + 0.5 + moved)
     sides = np.array(m, dtype=float)
     A = turn * sides[:, None] / sides
     b = sides * (0.5 + shift) - A @ (sides / 2)
@@ -79,16 +77,14 @@ def off(A, b, truth, m):
 
 
 def by_regtools(template, reference):
-    found = register(
-        torch.from_numpy(template), torch.from_numpy(reference), surround="zero", start="identity"
-    )
+    found = register(template, reference, surround="zero", start="identity")
     w, d = found.w.numpy(), template.ndim
     return w[: d * d].reshape(d, d), w[d * d :]
 
 
 def by_simpleitk(template, reference):
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    moving, fixed = (sitk.GetImageFromArray(one.T.copy()) for one in (template, reference))
+    moving, fixed = (sitk.GetImageFromArray(one.numpy().T.copy()) for one in (template, reference))
     dim = template.ndim
     start = sitk.CenteredTransformInitializer(
         fixed, moving, sitk.AffineTransform(dim), sitk.CenteredTransformInitializerFilter.GEOMETRY
@@ -138,7 +134,7 @@ def evaluation(m):
     """A Newton evaluation and new coefficients, beside the kernel for values and derivatives."""
     template, reference, A, b = pair_of(m)
     domain = Domain([end for n in m for end in (0.0, float(n))], m)
-    images = [SplineImage(torch.from_numpy(one), domain) for one in (template, reference)]
+    images = [SplineImage(one, domain) for one in (template, reference)]
     problem = RegistrationProblem(*images, Affine(len(m)))
     w = torch.from_numpy(np.concatenate([A.ravel(), b]))
     second_order_model(problem, w, 1.0)
@@ -201,6 +197,8 @@ def write(measured):
 
 def draw(measured, path):
     """Draw seconds over pixels, with lines of slope one."""
+    from regtools.explorers import use_style  # only here: a machine with a GPU may lack anywidget
+
     use_style()
     fig, axes = plt.subplots(1, 2, sharey=True, figsize=(6.5, 3.2))
     for ax, dim in zip(axes, (2, 3), strict=True):

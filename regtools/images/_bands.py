@@ -39,13 +39,25 @@ def widened(inner, mirrored):
     return np.pad(inner, PAD, mode="symmetric") if mirrored else inner
 
 
+def factored(m, mirrored, theta):
+    """Return 1/D and the three diagonals of L below it, of BᵀB + θP."""
+    factor = np.empty((4, m))
+    call(_factor, factor, mirrored, theta)
+    return factor
+
+
+def refinements(theta):
+    """Return how often what is left over is solved for."""
+    return int(theta > 1) + int(theta > 1e5) + int(theta > 1e10)
+
+
 def _solve_along(axis, array, mirrored, theta, of_bending):
     """Solve M c = Bᵀ line, or M c = P line, for every line of an axis."""
     m, stride = array.shape[axis], math.prod(array.shape[axis + 1 :])
-    factor, out = np.empty((4, m)), np.empty(array.shape)
-    call(_factor, factor, mirrored, theta)
+    factor, out = factored(m, mirrored, theta), np.empty(array.shape)
     flat = np.ascontiguousarray(array).reshape(-1)
-    arguments = flat, out.reshape(-1), factor, stride, mirrored, theta, of_bending
+    times = refinements(theta)
+    arguments = flat, out.reshape(-1), factor, stride, mirrored, theta, of_bending, times
     share(_lines, -(-array.size // (m * _LANES)), array.size, _PER_THREAD, *arguments)
     return out
 
@@ -78,13 +90,12 @@ def _factor(factor, mirrored, theta):
 
 
 @kept
-def _lines(start, stop, source, out, factor, stride, mirrored, theta, of_bending):
+def _lines(start, stop, source, out, factor, stride, mirrored, theta, of_bending, times):
     m = factor.shape[1]
     n_lines = len(source) // m
     shape = m + 2 * _EDGE, _LANES
     x, right, left_over = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     work = np.zeros(shape), np.zeros(shape)
-    refinements = int(theta > 1) + int(theta > 1e5) + int(theta > 1e10)
     for block in range(start, stop):
         lanes = min(_LANES, n_lines - block * _LANES)
         for lane in range(lanes):
@@ -99,7 +110,7 @@ def _lines(start, stop, source, out, factor, stride, mirrored, theta, of_bending
             _tridiagonal(right, x, 4.0, 1.0, 0)
         x[:] = right
         _substitute(x, factor)
-        for _ in range(refinements):
+        for _ in range(times):
             _edges(x, mirrored)
             _bend(left_over, x, work)
             _tridiagonal(work[0], x, 4.0, 1.0, 0)

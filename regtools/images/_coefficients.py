@@ -7,7 +7,7 @@ batched, a basis that diagonalises each axis gives them by operations that torch
 import numpy as np
 import torch
 
-from . import _tracing
+from . import _fused, _tracing
 from ._bases import PAD, mirror_basis, zero_basis
 
 _BASES = {"zero": zero_basis, "mirror": mirror_basis}
@@ -61,17 +61,17 @@ class Coefficients:
         return float(theta) if plain else theta
 
     def _solved(self, theta, rate):
-        from . import _bands  # only here: Numba takes half a second to import
-
         with _tracing.outside_transforms():
             mirrored = self.extension == "mirror"
-            found = self.data.numpy(force=True).astype(np.float64)
-            if not rate:
-                found = _bands.coefficients(found, mirrored, theta)
+            known = self.inner(self.at(theta)) if rate else self.data
+            if _fused.works(known.device):
+                from . import _triton_bands as bands
             else:
-                known = self.inner(self.at(theta)).numpy(force=True).astype(np.float64)
-                found = _bands.rate(known, mirrored, theta)
-            return torch.from_numpy(_bands.widened(found, mirrored)).to(self.data)
+                from . import _bands as bands  # only here: Numba takes half a second to import
+
+                known = known.numpy(force=True).astype(np.float64)
+            found = (bands.rate if rate else bands.coefficients)(known, mirrored, theta)
+            return torch.as_tensor(bands.widened(found, mirrored)).to(self.data)
 
     def _synthesised(self, theta, rate):
         """As spectrum / (1 + theta · eigenvalues), which torch can differentiate."""

@@ -1,4 +1,4 @@
-"""Whether the kernels of `_triton` and `_triton_sums` can be used on a device."""
+"""Whether the kernels of `_triton`, `_triton_bands` and `_triton_sums` can be used on a device."""
 
 import warnings
 from functools import cache
@@ -34,7 +34,7 @@ def works(device: torch.device) -> bool:
 
 def worst_gap(device: torch.device) -> float:
     """Return how far the kernels of a device are from those of the CPU, relative to the size."""
-    from . import _compiled, _sums, _triton
+    from . import _bands, _compiled, _sums, _triton, _triton_bands
     from .domain import Domain
 
     m, cpu = (5, 6), torch.device("cpu")
@@ -44,13 +44,14 @@ def worst_gap(device: torch.device) -> float:
     points = 1.2 * domain.cell_centers(torch.float64, cpu) - 0.4
     affine = np.array([[2.4, 0.3, 2.1], [-0.2, 2.9, 2.6]])  # to pixels
 
-    def found(place, local_taylor, by_blocks):
+    def found(place, local_taylor, by_blocks, bands, picture):
         coefficients, mask, reference, seen = data.to(place)
         terms = local_taylor(coefficients, points.to(place), domain, 2).values()
         sums = by_blocks(m, coefficients, reference, affine, 2, seen, mask, 2.0).sum(axis=1)
-        return [*(term.cpu() for term in terms), *torch.from_numpy(sums)]
+        solved = torch.as_tensor(bands.coefficients(picture, True, 3.0))
+        return [*(term.cpu() for term in (*terms, solved)), *torch.from_numpy(sums)]
 
-    known = found(cpu, _compiled.local_taylor, _sums._on_cpu)
-    tried = found(device, _triton.local_taylor, _sums._on_gpu)
+    known = found(cpu, _compiled.local_taylor, _sums._on_cpu, _bands, data[0].numpy())
+    tried = found(device, _triton.local_taylor, _sums._on_gpu, _triton_bands, data[0].to(device))
     gaps = [(a - b).abs().max() / b.abs().max() for a, b in zip(tried, known, strict=True)]
     return float(torch.stack(gaps).max())

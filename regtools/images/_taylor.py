@@ -19,10 +19,10 @@ _BLOCK = 2**18  # stencil entries worked on at a time: about what a processor's 
 # Row i: the cubic in t in [0, 1) by which the coefficient at floor(u) + i - 1 enters.
 _PIECES = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]], dtype=float)
 # [k, i]: the same pieces differentiated k times and divided by k!, in powers of t.
-_TAYLOR_PIECES = np.zeros((4, 4, 4))
+TAYLOR_PIECES = np.zeros((4, 4, 4))
 for _k in range(4):
     for _p in range(_k, 4):
-        _TAYLOR_PIECES[_k, :, _p - _k] = math.comb(_p, _k) * _PIECES[:, _p]
+        TAYLOR_PIECES[_k, :, _p - _k] = math.comb(_p, _k) * _PIECES[:, _p]
 
 
 def local_taylor(coefficients, points, domain, order):
@@ -111,7 +111,7 @@ def _block(padded, m, u, order):
 def _weights(t, order):
     """Return derivatives k / k! of the basis, k = 0 … 3 or `order`; shape (k, 4, n)."""
     dtype = np.float32 if t.dtype == torch.float32 else np.float64
-    pieces = _TAYLOR_PIECES[: order + 1].reshape(-1, 4).astype(dtype)
+    pieces = TAYLOR_PIECES[: order + 1].reshape(-1, 4).astype(dtype)
     powers = torch.stack([torch.ones_like(t), t, t * t, t * t * t])
     return (torch.as_tensor(pieces, device=t.device) @ powers).unflatten(0, (-1, 4))
 

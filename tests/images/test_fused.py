@@ -1,6 +1,7 @@
 """The kernels for GPUs, run by Triton's interpreter on the CPU, against the CPU kernels.
 
-`make fused` installs Triton and runs these; with a GPU, `pytest -m cuda` runs what is marked so.
+`make fused` installs Triton and runs these. With a GPU, `pytest --noconftest -m cuda` with the path
+of this file runs what is marked so, with the machine's own PyTorch.
 """
 
 import importlib.util
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from regtools.images import Domain, SplineImage, _compiled, _fused, _sums, _taylor
+from regtools import register
+from regtools.images import Domain, SplineImage, _bands, _compiled, _fused, _sums, _taylor
 from regtools.registration import Affine, RegistrationProblem, newton, second_order_model
 
 CPU = torch.device("cpu")
@@ -46,19 +48,20 @@ def close(ours, known, tol):
 
 
 @interpreted
-@pytest.mark.parametrize("overlap", ["plain", "overlap", "masks"])
-@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize(
+    ("order", "overlap"), [(2, "plain"), (2, "overlap"), (2, "masks"), (1, "masks")]
+)
 @pytest.mark.parametrize(
     ("m", "beyond", "dtype"),
     [
-        ((13, 50), 0, torch.float64),
-        ((12, 9), 2, torch.float32),
-        ((6, 7, 16), 0, torch.float64),
-        ((6, 5, 7), 1, torch.float64),
+        ((5, 140), 0, torch.float64),
+        ((9, 12), 2, torch.float32),
+        ((4, 5, 9), 0, torch.float64),
+        ((5, 4, 6), 1, torch.float64),
     ],
 )
 def test_sums(kernels, m, beyond, dtype, order, overlap):
-    """More than one block of cells, lattices wider than the box, points outside."""
+    """Lines of more than one part, lattices wider than the box, points outside."""
     d, lattice = len(m), [n + 2 * beyond for n in m]
     half = np.array(m) / 2
     turn = np.eye(d) + 0.2 * random((d, d), 0).numpy()
@@ -68,9 +71,8 @@ def test_sums(kernels, m, beyond, dtype, order, overlap):
     seen = None if overlap == "plain" else seen
     mask = mask if overlap == "masks" else None
     known = _sums.sums_of_squares(m, coefficients, reference, affine, order, seen, mask, 2.0)
-    blocks = _sums._on_gpu(m, coefficients, reference, affine, order, seen, mask, 2.0)
-    assert blocks.shape[1] > 1 or np.prod(m) <= 512
-    close([_sums._unpacked(one, d) for one in blocks.sum(axis=1)], known, 1e-12)
+    sums = _sums._on_gpu(m, coefficients, reference, affine, order, seen, mask, 2.0)[:, 0]
+    close([_sums._unpacked(one, d) for one in sums], known, 1e-12)
 
 
 @interpreted
@@ -93,6 +95,26 @@ def test_taylor(kernels, m, order):
     assert ours.keys() == known.keys()
     for a in known:
         assert float((ours[a] - known[a]).abs().max()) <= 1e-12 * float(known[a].abs().max())
+
+
+@interpreted
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("m", [(4, 50), (33, 5), (6, 7, 9)])
+def test_coefficients(kernels, m, mirrored):
+    """Few and many lines, of every length modulo four; the blurs at which refinements begin."""
+    from regtools.images import _triton_bands
+
+    data = random(m, 10)
+    for theta in (0.0, 0.5, 30.0, 1e6, 1e11):
+        known = _bands.coefficients(data.numpy(), mirrored, theta)
+        ours = _triton_bands.coefficients(data, mirrored, theta)
+        assert np.abs(ours.numpy() - known).max() <= 1e-12 * np.abs(known).max()
+        wide = _triton_bands.widened(ours, mirrored)
+        assert np.array_equal(wide, _bands.widened(ours.numpy(), mirrored))
+        if theta < 1e3:  # the curvature of what is nearly flat has no digits left
+            rate = _bands.rate(known, mirrored, theta)
+            ours = _triton_bands.rate(torch.from_numpy(known), mirrored, theta)
+            assert np.abs(ours.numpy() - rate).max() <= 1e-12 * np.abs(rate).max()
 
 
 @interpreted
@@ -164,8 +186,49 @@ def test_without_triton_nothing_is_said(monkeypatch):
     assert not _fused.works.__wrapped__(torch.device("cuda"))
 
 
+on_a_gpu = pytest.mark.skipif(
+    INTERPRETER or not torch.cuda.is_available(), reason="no GPU, or kernels interpreted"
+)
+
+
 @pytest.mark.cuda
-@pytest.mark.skipif(INTERPRETER or not torch.cuda.is_available(), reason="no GPU")
+@on_a_gpu
+@pytest.mark.parametrize("extension", ["zero", "mirror"])
+@pytest.mark.parametrize("m", [(40, 70), (12, 14, 16)])
+def test_an_image_on_a_gpu(m, extension):
+    """Coefficients, their slope in theta, and third derivatives as on the CPU."""
+    domain = Domain(tuple(float(end) for n in m for end in (0, n)), m)
+    x = domain.padded(2).cell_centers(torch.float64, CPU)[::3]
+    data, found = random(m, 11), []
+    for device in ("cpu", "cuda"):
+        image = SplineImage(data.to(device), domain, extension)
+        for theta in (0.0, 3.0, 200.0):
+            terms = (
+                image.taylor(x.to(device), theta, 3),
+                image.taylor_theta_derivative(x.to(device), theta),
+            )
+            found.append([image.coefficients(theta), *(t for one in terms for t in one.values())])
+    for cpu, gpu in zip(found[:3], found[3:], strict=True):
+        for a, b in zip(cpu, gpu, strict=True):
+            torch.testing.assert_close(b.cpu(), a, rtol=0, atol=1e-10 * float(a.abs().max()))
+
+
+@pytest.mark.cuda
+@on_a_gpu
+def test_register_on_a_gpu():
+    y, x = np.meshgrid(np.arange(48) + 0.5, np.arange(40) + 0.5)
+    blob = lambda a, b: 100 * np.exp(-((x - a) ** 2 + (y - b) ** 2) / 40)  # noqa: E731
+    pair = [torch.from_numpy(blob(a, 26) + blob(24, b)) for a, b in [(15, 33), (13, 35)]]
+    known, found = (
+        register(*(one.to(device) for one in pair), start="identity") for device in ("cpu", "cuda")
+    )
+    assert found.success and found.w.device.type == "cuda"
+    torch.testing.assert_close(found.w.cpu(), known.w, rtol=0, atol=1e-6)
+    torch.testing.assert_close(found.warp().cpu(), known.warp(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.cuda
+@on_a_gpu
 @pytest.mark.parametrize("m", [(64, 70), (20, 24, 28)])
 def test_on_a_gpu(m):
     """Loss, gradient and Hessian as on the CPU."""
