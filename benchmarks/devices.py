@@ -54,7 +54,8 @@ def path(m, device):
     *pair, A, b = pair_of(m, device)
     thetas = np.geomspace(1e4, 1e-2, 13).tolist()
     start = time.perf_counter()
-    found = register(*pair, surround="zero", start="identity", thetas=thetas)
+    options = {"distance": "ssd", "surround": "zero", "start": "identity", "thetas": thetas}
+    found = register(*pair, **options)
     spent, d = time.perf_counter() - start, len(m)
     w = found.w.numpy(force=True)
     return spent, off(w[: d * d].reshape(d, d), w[d * d :], (A, b), m)

@@ -8,10 +8,12 @@ Eight photographs of scikit-image, N maps each (6 by default) in three ranges of
 its box; an object is what a soft blob shows of it, and all else is black. Found means that
 the mapped points are off by less than a pixel in the mean. Beside this package: SIFT and RANSAC of
 scikit-image, and SimpleITK where it is installed. With --brightness another table: `register` on
-two pairs of each photograph, turned by up to 15°, whose reference is brighter, or inverted.
+two pairs of each photograph, turned by up to 15°, whose reference is brighter, or inverted, by
+squared differences and by correlation.
 """
 
 import argparse
+import itertools
 import time
 import warnings
 
@@ -82,11 +84,15 @@ def by_path(surround):
     return follow
 
 
-def by_register(template, reference):
+def by_register(distance):
     """This package, which chooses start and surround."""
-    images = (torch.from_numpy(data.copy()) for data in (template, reference))
-    w = register(*images, domain=DOMAIN).w.numpy()
-    return w[:4].reshape(2, 2), w[4:]
+
+    def follow(template, reference):
+        images = (torch.from_numpy(data.copy()) for data in (template, reference))
+        w = register(*images, domain=DOMAIN, distance=distance).w.numpy()
+        return w[:4].reshape(2, 2), w[4:]
+
+    return follow
 
 
 def by_features(template, reference):
@@ -165,35 +171,37 @@ def measure(methods, n_maps, kind):
 
 def brightness():
     """Print how often `register` finds the map if the grey values differ, and what it says."""
+    shade = np.linspace(0.6, 1.4, M)[:, None]
     kinds = {
         "the same": lambda grey: grey,
         "times 1.1": lambda grey: 1.1 * grey,
         "times 1.3": lambda grey: 1.3 * grey,
         "plus 20 of 255": lambda grey: grey + 20,
+        "squared": lambda grey: grey.clip(0) ** 2 / 255,
+        "lit from one side": lambda grey: shade * grey,
+        "the same, evened": lambda grey: shade * grey,
         "inverted": lambda grey: 255 - grey,
-        "times 1.3, evened": lambda grey: 1.3 * grey,
-        "plus 20, evened": lambda grey: grey + 20,
     }
-    x, rows = DOMAIN.cell_centers().numpy(), {kind: [] for kind in kinds}
+    x, rows = DOMAIN.cell_centers().numpy(), {}
     for k, image in enumerate(IMAGES):
         picture = photograph(image)
         for draw in range(2):
             (template, reference), A, b = pair(picture, 15, np.random.default_rng([k, draw]))
-            for kind, changed in kinds.items():
+            for (kind, changed), distance in itertools.product(kinds.items(), ("ssd", "ncc")):
                 images = [template, changed(reference)]
                 if "evened" in kind:
-                    images = [(one - one.mean()) / one.std() for one in images]
-                found = register(*map(torch.from_numpy, images), domain=DOMAIN)
+                    images = [one / scipy.ndimage.gaussian_filter(one, 8) for one in images]
+                found = register(*map(torch.from_numpy, images), domain=DOMAIN, distance=distance)
                 w = found.w.numpy()
                 gap = np.linalg.norm(x @ (w[:4].reshape(2, 2) - A).T + w[4:] - b, axis=1).mean()
-                rows[kind].append((gap, found.success))
-    print("reference         found (median error)   wrong, and called a success")
-    for kind, row in rows.items():
+                rows.setdefault((kind, distance), []).append((gap, found.success))
+    print("reference                 found (median error)   wrong, and called a success")
+    for (kind, distance), row in rows.items():
         gaps, success = np.array(row).T
         good = gaps[gaps < 1]
         median = f"{np.median(good):.3f}" if len(good) else "–"
         wrong = int(((gaps >= 1) & (success == 1)).sum())
-        print(f"{kind:18s} {len(good):2d} of {len(gaps)} ({median}) {wrong:20d}")
+        print(f"{kind:18s} {distance:5s} {len(good):2d} of {len(gaps)} ({median}) {wrong:20d}")
 
 
 def main():
@@ -201,7 +209,8 @@ def main():
     methods = {
         "path, zero outside": by_path("zero"),
         "path, overlap": by_path("overlap"),
-        "register": by_register,
+        "register": by_register("ncc"),
+        "register, ssd": by_register("ssd"),
         "SIFT and RANSAC": by_features,
     }
     try:

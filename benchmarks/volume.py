@@ -61,11 +61,13 @@ def main():
     m = tuple(template.shape)
     domain = Domain([end for n in m for end in (0.0, 2.0 * n)], m)
     small = template[::8, ::8, ::8].clone(), reference[::8, ::8, ::8].clone()
-    register(*small, start="identity")  # what is compiled at the first call is not counted
+    register(
+        *small, distance="ssd", start="identity"
+    )  # what is compiled at the first call is not counted
     found = []
 
     def run():
-        found.append(register(template, reference, domain=domain, start="identity"))
+        found.append(register(template, reference, domain=domain, distance="ssd", start="identity"))
 
     start = time.process_time()
     peak = peak_beyond(run)

@@ -65,13 +65,15 @@ class Coefficients:
             mirrored = self.extension == "mirror"
             known = self.inner(self.at(theta)) if rate else self.data
             if _fused.works(known.device):
-                from . import _triton_bands as bands
-            else:
-                from . import _bands as bands  # only here: Numba takes half a second to import
+                from . import _triton_bands
 
-                known = known.numpy(force=True).astype(np.float64)
-            found = (bands.rate if rate else bands.coefficients)(known, mirrored, theta)
-            return torch.as_tensor(bands.widened(found, mirrored)).to(self.data)
+                solve = _triton_bands.rate if rate else _triton_bands.coefficients
+                return _triton_bands.widened(solve(known, mirrored, theta), mirrored).to(self.data)
+            from . import _bands  # only here: Numba takes half a second to import
+
+            solve = _bands.rate if rate else _bands.coefficients
+            found = solve(known.numpy(force=True).astype(np.float64), mirrored, theta)
+            return torch.from_numpy(_bands.widened(found, mirrored)).to(self.data)
 
     def _synthesised(self, theta, rate):
         """As spectrum / (1 + theta · eigenvalues), which torch can differentiate."""

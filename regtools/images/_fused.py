@@ -48,8 +48,9 @@ def worst_gap(device: torch.device) -> float:
         coefficients, mask, reference, seen = data.to(place)
         terms = local_taylor(coefficients, points.to(place), domain, 2).values()
         sums = by_blocks(m, coefficients, reference, affine, 2, seen, mask, 2.0).sum(axis=1)
-        solved = torch.as_tensor(bands.coefficients(picture, True, 3.0))
-        return [*(term.cpu() for term in (*terms, solved)), *torch.from_numpy(sums)]
+        solved = bands.coefficients(picture, True, 3.0)
+        solved = solved.cpu() if torch.is_tensor(solved) else torch.from_numpy(solved)
+        return [*(term.cpu() for term in terms), *torch.from_numpy(sums), solved]
 
     known = found(cpu, _compiled.local_taylor, _sums._on_cpu, _bands, data[0].numpy())
     tried = found(device, _triton.local_taylor, _sums._on_gpu, _triton_bands, data[0].to(device))

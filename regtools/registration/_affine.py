@@ -44,14 +44,17 @@ def _images(problem):
     return [problem.template, problem.reference, *([] if mask is None else [mask])]
 
 
-def sums(problem, w, theta, order):
+def sums(problem, w, theta, order, look=None):
     """Return (value, gradient, matrix) in w for each family of squares, as NumPy arrays.
 
-    Of order 2 the matrix is the Hessian, of order 1 the part of it that Gauss and Newton keep.
+    Of order 2 the matrix is the Hessian, of order 1 the part of it that Gauss and Newton keep. A
+    `look` is a factor of the template and what the reference is replaced by.
     """
     theta = float(theta)
-    images = problem.template.lattice_coefficients(theta), problem.kept_reference(theta)
-    found = _pass(problem, w, images, order)
+    factor, reference = (1.0, problem.kept_reference(theta)) if look is None else look
+    coefficients = problem.template.lattice_coefficients(theta)
+    coefficients = coefficients if factor == 1 else factor * coefficients
+    found = _pass(problem, w, (coefficients, reference), order)
     if isinstance(problem.transform, Affine):
         return found
     return [_in_parameters(problem.transform, w, order, *one) for one in found]

@@ -51,7 +51,8 @@ def loss_and_gradient(problem, w, theta):
 
 def _in_one_pass(problem, w, theta):
     """Whether the Gauss–Newton model is the short way to the gradient; else a reverse pass is."""
-    return problem.overlap is not None or _affine.fits(problem, w, checks.check_theta(theta))
+    known = problem.overlap is not None or problem.distance == "ncc"
+    return known or _affine.fits(problem, w, checks.check_theta(theta))
 
 
 def jacobian(
@@ -110,7 +111,7 @@ def mixed_derivative(
     """
     checks.check_kind("problem", problem, RegistrationProblem)
     problem.check_parameters(w)
-    if tracing.is_followed(w):
+    if tracing.is_followed(w) or problem.distance == "ncc":
         theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
         slope = grad(lambda v, t: square(problem, v, t))
         return jvp(lambda t: slope(w, t), (theta,), (torch.ones_like(theta),))[1]

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch.func import grad, jacfwd
@@ -25,6 +24,7 @@ from torch.func import hessian as ad_hessian
 
 from ..images import ShortRepr, checks, tracing
 from . import _affine
+from .distances import Jet, from_squares, looks, unlikeness
 from .overlap import split, times
 from .problem import RegistrationProblem
 
@@ -108,6 +108,10 @@ def second_order_model(
     loss, gradient, matrix = _numbers(problem, w, theta, exact)
 
     def gauss_newton():
+        if problem.distance == "ncc":
+            changes = dense_jacobian(problem, w, theta)
+            found = 2 * changes.T @ changes
+            return found + ad_hessian(problem.penalty)(w) if problem.lam else found
         return matrix if not exact else _numbers(problem, w, theta, False)[2]
 
     return SecondOrderModel(
@@ -142,15 +146,22 @@ def square(problem, w, theta):
 
 
 def _numbers(problem, w, theta, exact):
-    """Loss, gradient, and the Hessian or its Gauss–Newton part, with the regulariser."""
+    """Loss, gradient, and the Hessian or its Gauss–Newton part, with the regulariser.
+
+    Of correlation the matrix is right only where it is `exact`.
+    """
+    wished = _looked_at(problem, theta)
     if _affine.fits(problem, w, theta):
-        families = [
-            _Sums(*map(w.new_tensor, one))
-            for one in _affine.sums(problem, w, theta, 2 if exact else 1)
-        ]
+        passes = [_affine.sums(problem, w, theta, 2 if exact else 1, look) for look in wished]
+        families = [one[0] for one in passes] + passes[0][1:]
+        families = [Jet(*(torch.as_tensor(part, device="cpu") for part in one)) for one in families]
     else:
-        families = _sums_by_blocks(problem, w, theta, exact)
-    found = (_plain if problem.overlap is None else _normalised)(problem, families, exact)
+        families = _sums_by_blocks(problem, w, theta, exact, wished)
+    if problem.distance == "ncc":
+        found = _correlated(problem, families, wished[0][1])
+    else:
+        found = (_plain if problem.overlap is None else _normalised)(problem, families, exact)
+    found = [part.to(w) for part in found]
     if not problem.lam:
         return found
     more = problem.penalty(w), grad(problem.penalty)(w), ad_hessian(problem.penalty)(w)
@@ -177,30 +188,40 @@ def _normalised(problem, families, exact):
     return volume * N / M, volume * gradient, volume * matrix
 
 
-class _Sums(NamedTuple):
-    """A sum of squares over the points, with its derivatives in w."""
+def _looked_at(problem, theta):
+    """What the sums of squares are of; where all is seen those of ℛ alone do not change with w."""
+    reference = problem.kept_reference(theta)
+    if problem.distance == "ssd":
+        return [(1.0, reference)]
+    return looks(reference) if problem.overlap is not None else looks(reference)[:3]
 
-    value: torch.Tensor
-    gradient: torch.Tensor
-    matrix: torch.Tensor
+
+def _correlated(problem, families, reference):
+    """The loss of `distances`, V (1 − ρ²), with its derivatives."""
+    n = len(problem._points)
+    if problem.overlap is None:
+        _, *still = families[0] * 0.0
+        known = reference.square().sum(), (reference + 1).square().sum(), reference.new_tensor(n)
+        families = [*families, *(Jet(value.to(still[0]), *still) for value in known)]
+    overlap = problem.overlap is not None
+    return unlikeness(from_squares(*families), n, overlap) * problem.box_volume
 
 
-def _sums_by_blocks(problem, w, theta, exact):
-    """The sums of squares for any map: of q, and of the visibility where there is one."""
-    totals, reference = None, problem.kept_reference(theta)
+def _sums_by_blocks(problem, w, theta, exact, wished):
+    """The sums of squares for any map: of each look, and of the visibility where there is one."""
+    totals, order = None, 2 if exact else 1
     for part in _parts(problem):
         y, dy_dw, curvature = local(problem, w, part)
-        terms = _difference(problem, y, theta, reference[part], 2 if exact else 1)
+        terms = problem.template.taylor(y, theta, order)
+        seen = [_difference(terms, factor, reference[part]) for factor, reference in wished]
         if problem.overlap is not None:
-            v = problem.overlap.taylor(y, 2 if exact else 1, part)
-            found = [_squares(times(v, terms), dy_dw, curvature), _squares(v, dy_dw, curvature)]
-        else:
-            found = [_squares(terms, dy_dw, curvature)]
+            v = problem.overlap.taylor(y, order, part)
+            seen = [*(times(v, one) for one in seen), v]
+        found = [_squares(one, dy_dw, curvature) for one in seen]
         if totals is None:
             totals = found
         else:
-            pairs = zip(totals, found, strict=True)
-            totals = [_Sums(*map(torch.add, one, other)) for one, other in pairs]
+            totals = [one + other for one, other in zip(totals, found, strict=True)]
     return totals
 
 
@@ -209,9 +230,9 @@ def _parts(problem):
     return [slice(first, first + _BLOCK) for first in range(0, n, _BLOCK)]
 
 
-def _difference(problem, y, theta, reference, order):
-    """𝒯(y) − ℛ with its derivatives in y."""
-    value, slope, second = split(problem.template.taylor(y, theta, order))
+def _difference(terms, factor, reference):
+    """A multiple of 𝒯(y), minus ℛ, with its derivatives in y, from Taylor terms."""
+    value, slope, second = split({a: factor * term for a, term in terms.items()})
     return value - reference, slope, second
 
 
@@ -227,7 +248,7 @@ def _squares(terms, dy_dw, curvature):
         matrix = matrix + torch.cat(dy_dw).T @ torch.cat(rows)
         pull = torch.stack([2 * value * entry for entry in slope], dim=1)
         matrix = matrix + curvature(pull)
-    return _Sums(value.square().sum(), gradient, matrix)
+    return Jet(value.square().sum(), gradient, matrix)
 
 
 def _along(columns, dy_dw):
@@ -266,8 +287,11 @@ def constant(problem, y):
 
 def dense_jacobian(problem, w, theta):
     """∂r/∂w, shape ``(n, p)``, or ``(n + 1, p)`` with "overlap"."""
+    if problem.distance == "ncc":
+        return jacfwd(lambda v: problem.residual(v, theta))(w)
     y, dy_dw, _ = local(problem, w)
-    terms, dy_dw = _difference(problem, y, theta, problem.kept_reference(theta), 1), dy_dw.unbind(1)
+    terms = problem.template.taylor(y, theta, 1)
+    terms, dy_dw = _difference(terms, 1.0, problem.kept_reference(theta)), dy_dw.unbind(1)
     if problem.overlap is None:
         return problem.weight * _along(terms[1], dy_dw)
     overlap = problem.overlap

@@ -19,11 +19,10 @@ import math
 import torch
 
 from ..images import Copied, SplineImage, checks
+from .distances import SHARE
 
 FADE = 3.0
 """Cells within which the visibility rises from the border of the box to one."""
-SHARE = 1e-3
-"""E over the number of points."""
 LEAST = 0.05
 """Part of the reference that must be covered for a result to count."""
 
@@ -37,11 +36,6 @@ class Overlap:
         The pair.
     template_mask, reference_mask : torch.Tensor, optional
         Shape ``domain.m``, between 0 and 1: how far each pixel is to be trusted.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a mask has another dtype or shape than its image, is not finite, or leaves 0 to 1.
     """
 
     seen = Copied()
@@ -57,7 +51,6 @@ class Overlap:
         self.domain = template.domain
         self.template_mask = None
         if template_mask is not None:
-            _check_mask("template_mask", template_mask, template)
             self.template_mask = SplineImage(template_mask, template.domain, "mirror")
         for name, one in [("reference", reference.data), ("reference_mask", reference_mask)]:
             checks.check_constant(
@@ -66,7 +59,6 @@ class Overlap:
         data = reference.data.flatten()
         self.seen = torch.ones_like(data)
         if reference_mask is not None:
-            _check_mask("reference_mask", reference_mask, reference)
             self.seen = reference_mask.flatten()
         trusted = self.seen.square()
         mean = (trusted * data).sum() / trusted.sum()
@@ -190,16 +182,3 @@ def _along(t, scale):
 def _product(a, b):
     """The product of two functions of one variable, with two derivatives."""
     return a[0] * b[0], a[1] * b[0] + a[0] * b[1], a[2] * b[0] + 2 * a[1] * b[1] + a[0] * b[2]
-
-
-def _check_mask(name, mask, image):
-    checks.check_like(name, mask, image.data)
-    if mask.shape != image.data.shape:
-        shapes = f"{tuple(image.data.shape)}; got {tuple(mask.shape)}"
-        raise ValueError(f"{name} must have the shape of its image, {shapes}")
-    checks.check_finite(name, mask, "pixel")
-    if mask.min() < 0 or mask.max() > 1 or mask.max() == 0:
-        raise ValueError(
-            f"{name} must lie between 0 and 1 and not be zero everywhere; "
-            f"got {float(mask.min()):g} to {float(mask.max()):g}"
-        )

@@ -43,6 +43,10 @@ class Registration(SolverResult):
         this mask trusts.
     misfit : float
         Loss at the last scale over that of a constant template with the mean of the reference.
+    gain, offset : float
+        What the moved template is multiplied with and what is added, to be nearest to the
+        reference where both are seen; of either distance. A negative gain says that dark and bright
+        are exchanged.
     history : tuple of Step
         The scales of `path`.
     n_iter : int
@@ -60,6 +64,8 @@ class Registration(SolverResult):
     surround: str
     overlap: float
     misfit: float
+    gain: float
+    offset: float
     template: SplineImage = field(repr=False)
 
     def warp(self, picture: torch.Tensor | None = None) -> torch.Tensor:
@@ -105,6 +111,7 @@ def register(
     domain: Domain | None = None,
     transform: Affine | None = None,
     surround: str = "auto",
+    distance: str = "ncc",
     start: str | torch.Tensor | Sequence[str | torch.Tensor] = "auto",
     template_mask: torch.Tensor | None = None,
     reference_mask: torch.Tensor | None = None,
@@ -128,6 +135,9 @@ def register(
     surround : {"auto", "zero", "overlap"}
         What lies outside the box, see `RegistrationProblem`; "auto" asks `choose_surround`, or
         takes "overlap" where there is a mask.
+    distance : {"ssd", "ncc"}
+        Squared differences, for two pictures of one brightness, or correlation, which gain and
+        offset do not change, see `regtools.registration.distances`.
     start : {"auto", "identity", "moments", "angles", "features"}, tensor, or sequence of these
         Where to begin, see `regtools.registration.starts`; a tensor holds parameters of your own,
         shape ``(n_params,)`` or ``(k, n_params)``. Of a sequence all are tried. "auto" tries the
@@ -155,7 +165,7 @@ def register(
         is not an `Affine`, or `start` is of another type.
     ValueError
         If shapes or domains differ, `domain` is given with a `SplineImage`, an image is constant or
-        not finite, `surround` or `start` is another word, a mask is given with "zero",
+        not finite, `surround`, `distance` or `start` is another word, a mask is given with "zero",
         or none of the starts asked for exists for these images.
     ImportError
         If `start` names "features", and scikit-image is not installed.
@@ -179,6 +189,7 @@ def register(
         surround=surround,
         template_mask=template_mask,
         reference_mask=reference_mask,
+        distance=distance,
     )
     thetas = default_thetas(problem.domain) if thetas is None else check_thetas(thetas)
     search = Search(problem, thetas, callback)
@@ -191,12 +202,13 @@ def register(
     overlap = float(trust[inside].sum() / trust.sum())
     status = Status.STOPPED if search.stopped else best.status
     assert status is not None
+    gain, offset = problem.brightness(w, thetas[-1])
     tried = sum(one.w0 is not None for one in search.attempts)
     return Registration(
         success=path.success and status is Status.CONVERGED,
         status=status,
         message=f"{status.value}: the lowest of {tried} starts is {best.name}, with a misfit of "
-        f'{100 * best.misfit:.2g} %; surround="{surround}". {best.message}',
+        f'{100 * best.misfit:.2g} %; surround="{surround}". {best.message}' + _inverted(gain),
         n_iter=sum(one.n_iter for one in search.attempts),
         history=path.history,
         w=w,
@@ -207,8 +219,15 @@ def register(
         surround=surround,
         overlap=overlap,
         misfit=best.misfit,
+        gain=gain,
+        offset=offset,
         template=moving,
     )
+
+
+def _inverted(gain):
+    """What to say of a negative gain."""
+    return "" if gain >= 0 else f" Dark and bright are exchanged: the gain is {gain:.2g}."
 
 
 def default_thetas(domain: Domain) -> list[float]:

@@ -10,7 +10,8 @@ import torch
 
 from ..images import Copied, Pair, SplineImage, averaged, checks, copy, tracing
 from ..solvers import NotFiniteError
-from . import _affine
+from . import _affine, distances
+from ._arguments import check_mask, check_pair
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -41,6 +42,10 @@ class RegistrationProblem:
         both are known, see `regtools.registration.overlap`.
     template_mask, reference_mask : torch.Tensor, optional
         With "overlap": how far each pixel is to be trusted, from 0 to 1, shape ``domain.m``.
+    distance : {"ssd", "ncc"}
+        Squared differences, or one minus the squared correlation, which gain and offset of a
+        picture do not change, see `regtools.registration.distances`. Of two pictures that are
+        inverted to each other the second is small too.
 
     Raises
     ------
@@ -50,7 +55,7 @@ class RegistrationProblem:
     ValueError
         If the domains differ, the dimension of `transform` is another, an image is constant or its
         squares leave the dtype, `lam` is negative, not finite, or given without a regulariser,
-        `surround` is another word, or a mask is given without "overlap" or is none.
+        `surround` or `distance` is another word, or a mask is given without "overlap" or is none.
 
     References
     ----------
@@ -70,62 +75,38 @@ class RegistrationProblem:
         surround: str = "zero",
         template_mask: torch.Tensor | None = None,
         reference_mask: torch.Tensor | None = None,
+        distance: str = "ssd",
     ) -> None:
-        for name, image in [("template", template), ("reference", reference)]:
-            if not isinstance(image, SplineImage):
-                raise TypeError(f"{name} must be a SplineImage; got {type(image).__name__}")
-        if template.domain != reference.domain:
-            raise ValueError(
-                "template and reference must have the same domain; "
-                f"got {template.domain} and {reference.domain}"
-            )
-        if (template.data.dtype, template.data.device) != (
-            reference.data.dtype,
-            reference.data.device,
-        ):
-            raise TypeError(
-                "template and reference must have the same dtype and device; got "
-                f"{template.data.dtype} on {template.data.device} and "
-                f"{reference.data.dtype} on {reference.data.device}"
-            )
-        if not isinstance(transform, Transform):
-            name = getattr(transform, "__name__", type(transform).__name__)
-            raise TypeError(f"transform must be an instance of a Transform; got {name}")
-        for name in ("dim", "n_params"):
-            try:
-                checks.whole(name, getattr(transform, name, None))
-            except ValueError as error:
-                kind = type(transform).__name__
-                words = f"transform must set {name}, a whole number from 1; {kind} does not"
-                raise TypeError(words) from error
-        if transform.dim != template.domain.dim:
-            raise ValueError(
-                f"transform must have dim = {template.domain.dim}; got {transform.dim}"
-            )
-        for name, image in [("template", template), ("reference", reference)]:
-            checks.check_unbatched(name, image.data)
-            if image.data.min() == image.data.max():
-                raise ValueError(f"{name} must not be constant: there is nothing to register")
-            checks.check_squares(name, image.data, image.domain.cell_volume)
+        check_pair(template, reference, transform)
         lam = checks.weight("lam", lam)
         if regularizer is not None:
             checks.check_callable("regularizer", regularizer, also=", or None")
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         checks.check_choice("surround", surround, SURROUNDS)
+        checks.check_choice("distance", distance, distances.DISTANCES)
         # dw = S dz: solvers look for z, whatever the unit of length and the origin.
         scaling = transform.scaling(template.domain)
         self.scaling = None if scaling is None else scaling.to(template.data)
         self.surround, self.overlap = surround, None
         self._pair, self._masks = (template, reference), (template_mask, reference_mask)
+        for name, mask, image in zip(MASKS, self._masks, self._pair, strict=True):
+            check_mask(name, mask, image)
+            if mask is not None and surround != "overlap":
+                raise ValueError('a mask needs surround="overlap"')
+        self.distance, self._units = distance, ((0.0, 1.0), (0.0, 1.0))
+        if distance == "ncc":
+            (template, *one), (reference, *other) = (
+                distances.standardised(image, mask, surround == "overlap")
+                for image, mask in zip(self._pair, self._masks, strict=True)
+            )
+            self._units = one, other
         if surround == "overlap":
             self.overlap = Overlap(template, reference, template_mask, reference_mask)
             template, reference = (
                 filled(template, template_mask),
                 filled(reference, reference_mask),
             )
-        elif template_mask is not None or reference_mask is not None:
-            raise ValueError('a mask needs surround="overlap"')
         self.template, self.reference = template, reference
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
@@ -140,7 +121,8 @@ class RegistrationProblem:
         return cls(template, SplineImage(pair.reference, pair.domain), transform, **options)
 
     def __repr__(self):
-        return f"RegistrationProblem({self.transform} on {self.domain}, lam={self.lam:g})"
+        words = f"{self.transform} on {self.domain}, {self.distance}, lam={self.lam:g}"
+        return f"RegistrationProblem({words})"
 
     @cached_property
     def _points(self):
@@ -171,7 +153,8 @@ class RegistrationProblem:
     def residual(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return the residual, shape ``(n,)`` in C order of the cells, grey value × √volume.
 
-        With ``surround="overlap"`` it has one entry more, for what is not seen.
+        With ``surround="overlap"`` or ``distance="ncc"`` it has entries more, for what is not
+        seen. With "ncc" grey values are counted in spreads of the reference.
 
         Parameters
         ----------
@@ -181,10 +164,13 @@ class RegistrationProblem:
             Blur of both images in pixels⁴.
         """
         y = self.moved_points(w)
-        difference = self.template(y, theta) - self.reference_values(theta)
-        if self.overlap is None:
+        values, reference = self.template(y, theta), self.reference_values(theta)
+        v = None if self.overlap is None else self.overlap.visibility(y)
+        if self.distance == "ncc":
+            return self.weight * distances.residual(values, reference, v)
+        difference = values - reference
+        if self.overlap is None or v is None:
             return self.weight * difference
-        v = self.overlap.visibility(y)
         missing = difference.new_full((1,), (self.overlap.extra * self.overlap.variance) ** 0.5)
         seen = v.square().sum() + self.overlap.extra
         rows = torch.cat([v * difference, missing])
@@ -267,7 +253,7 @@ class RegistrationProblem:
         if domain == self.domain:
             return self
         if factor not in self._coarser:
-            options: dict = {"surround": self.surround}
+            options: dict = {"surround": self.surround, "distance": self.distance}
             finer = self if factor % 2 else self.coarser(factor // 2)
             images = [SplineImage(averaged(one._data, domain.m), domain) for one in finer._pair]
             if self.overlap is not None:
@@ -294,8 +280,21 @@ class RegistrationProblem:
             seen = self.overlap.visibility(self.moved_points(w)).detach().square().sum()
         return float(seen / self.overlap._seen.square().sum())
 
+    def brightness(self, w: torch.Tensor, theta: float = 0.0) -> tuple[float, float]:
+        """Return gain a and offset b, of a 𝒯 + b nearest to ℛ where both are seen."""
+        y = self.moved_points(w)
+        v = None if self.overlap is None else self.overlap.visibility(y)
+        n, values = len(y), self.template(y, theta)
+        moments = distances.Moments.of(values, self.reference_values(theta), v)
+        (t_mean, t_spread), (r_mean, r_spread) = self._units
+        gain, offset = (float(part) for part in distances.brightness(moments, n))
+        gain *= r_spread / t_spread
+        return gain, r_mean + r_spread * offset - gain * t_mean
+
     def loss_out_of_sight(self, theta: float) -> float:
         """Return the loss with nothing of the template in sight."""
+        if self.distance == "ncc":
+            return self.box_volume
         if self.overlap is not None:
             return self.box_volume * self.overlap.variance
         return self.domain.cell_volume * float(self.reference_values(theta).square().sum())

@@ -224,14 +224,19 @@ class Search:
         loss = float(self.problem.loss(path.w, self.thetas[-1]))
         one = self._attempt(name, w0, path, theta, loss)
         one = replace(one, n_iter=one.n_iter + n_before, path=path)
-        if self.problem.overlap is None and one.status not in LOST and self._off(loss):
+        if self.problem.overlap is None and one.status not in LOST and self._off(path.w, loss):
             message = "the moved template shows nothing of what the reference shows"
             one = replace(one, status=Status.NO_OVERLAP, message=f"{message}. {one.message}")
         return one
 
-    def _off(self, loss):
-        """Whether a template that is black outside has left what the reference shows."""
-        return loss > NOTHING * self.problem.loss_out_of_sight(self.thetas[-1])
+    def _off(self, w, loss):
+        """Whether a template that is black outside has left what the reference shows.
+
+        So it has where it correlates only with dark and bright exchanged: black stays black.
+        """
+        theta = self.thetas[-1]
+        inverted = self.problem.brightness(w, theta)[0] < 0
+        return inverted or loss > NOTHING * self.problem.loss_out_of_sight(theta)
 
     def _attempt(self, name, w0, result, theta, loss):
         d = self.problem.domain.dim

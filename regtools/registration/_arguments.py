@@ -1,0 +1,58 @@
+"""What a registration problem asks of its two images and its map."""
+
+from ..images import SplineImage, checks
+from .transforms import Transform
+
+
+def check_pair(template, reference, transform):
+    """Raise unless the images have one domain, dtype and device, and the map its two numbers."""
+    for name, image in [("template", template), ("reference", reference)]:
+        if not isinstance(image, SplineImage):
+            raise TypeError(f"{name} must be a SplineImage; got {type(image).__name__}")
+    if template.domain != reference.domain:
+        raise ValueError(
+            "template and reference must have the same domain; "
+            f"got {template.domain} and {reference.domain}"
+        )
+    if (template.data.dtype, template.data.device) != (
+        reference.data.dtype,
+        reference.data.device,
+    ):
+        raise TypeError(
+            "template and reference must have the same dtype and device; got "
+            f"{template.data.dtype} on {template.data.device} and "
+            f"{reference.data.dtype} on {reference.data.device}"
+        )
+    if not isinstance(transform, Transform):
+        name = getattr(transform, "__name__", type(transform).__name__)
+        raise TypeError(f"transform must be an instance of a Transform; got {name}")
+    for name in ("dim", "n_params"):
+        try:
+            checks.whole(name, getattr(transform, name, None))
+        except ValueError as error:
+            kind = type(transform).__name__
+            words = f"transform must set {name}, a whole number from 1; {kind} does not"
+            raise TypeError(words) from error
+    if transform.dim != template.domain.dim:
+        raise ValueError(f"transform must have dim = {template.domain.dim}; got {transform.dim}")
+    for name, image in [("template", template), ("reference", reference)]:
+        checks.check_unbatched(name, image.data)
+        if image.data.min() == image.data.max():
+            raise ValueError(f"{name} must not be constant: there is nothing to register")
+        checks.check_squares(name, image.data, image.domain.cell_volume)
+
+
+def check_mask(name, mask, image):
+    """Raise unless a mask is None, or numbers from 0 to 1 like those of its image."""
+    if mask is None:
+        return
+    checks.check_like(name, mask, image.data)
+    if mask.shape != image.data.shape:
+        shapes = f"{tuple(image.data.shape)}; got {tuple(mask.shape)}"
+        raise ValueError(f"{name} must have the shape of its image, {shapes}")
+    checks.check_finite(name, mask, "pixel")
+    if mask.min() < 0 or mask.max() > 1 or mask.max() == 0:
+        raise ValueError(
+            f"{name} must lie between 0 and 1 and not be zero everywhere; "
+            f"got {float(mask.min()):g} to {float(mask.max()):g}"
+        )
