@@ -24,3 +24,18 @@ def test_numpy_pictures_go_in_and_a_matrix_comes_out():
     assert np.abs(theirs - names["moved"])[inner].mean() < 1.5
     assert np.abs(moved - picture)[inner].mean() > 10, "the pair was alike before"
     assert names["moved"].shape == picture.shape
+
+
+def test_a_template_with_other_pixels():
+    """The scene twice as fine, and a little larger: skimage's warp makes the same picture of it."""
+    (recipe,) = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+    picture = transform.downscale_local_mean(data.camera()[60:480, 40:500], (4, 4))
+    known = transform.SimilarityTransform(scale=0.5, rotation=0.1, translation=(6.0, -3.0))
+    reference = transform.warp(picture, known.inverse, order=3, output_shape=(50, 60))
+    names = {"template": picture, "reference": reference}
+    exec(recipe, names)
+    assert names["result"].success and names["moved"].shape == reference.shape
+    np.testing.assert_allclose(names["matrix"][:2, :2], known.inverse.params[:2, :2], atol=0.02)
+    places = np.array([[20, 15, 1], [40, 30, 1], [30, 40, 1]]).T
+    gap = (names["matrix"] - known.inverse.params) @ places
+    assert np.abs(gap).max() < 1.0

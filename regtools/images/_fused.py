@@ -47,7 +47,7 @@ def worst_gap(device: torch.device) -> float:
     def found(place, local_taylor, by_blocks, bands, picture):
         coefficients, mask, reference, seen = data.to(place)
         terms = local_taylor(coefficients, points.to(place), domain, 2).values()
-        sums = by_blocks(m, coefficients, reference, affine, 2, seen, mask, 2.0).sum(axis=1)
+        sums = by_blocks(m, coefficients, 0, reference, affine, 2, seen, mask, 2.0).sum(axis=1)
         solved = bands.coefficients(picture, True, 3.0)
         solved = solved.cpu() if torch.is_tensor(solved) else torch.from_numpy(solved)
         return [*(term.cpu() for term in terms), *torch.from_numpy(sums), solved]

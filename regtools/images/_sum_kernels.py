@@ -38,6 +38,7 @@ def _over_2d(order, overlap):
         flat, reference, seen, mask = images
         cells, steps = np.empty((2, _CHUNK), np.int64), np.empty((2, _CHUNK))
         lead, places = np.ones(3), _places(m[1])
+        box = lattice[0] - 2 * beyond, lattice[1] - 2 * beyond
         for block in range(start, stop):
             for i in range(block * per_block, min((block + 1) * per_block, m[0])):
                 lead[0] = _place(i, m[0])
@@ -55,7 +56,7 @@ def _over_2d(order, overlap):
                         a, b, s, t = cells[0, k], cells[1, k], steps[0, k], steps[1, k]
                         f = _minus(_terms_2d(flat, lattice, a, b, s, t, order), reference[at])
                         if overlap:
-                            v = visible_2d(a + 1 + s - beyond, b + 1 + t - beyond, m, fade)
+                            v = visible_2d(a + 1 + s - beyond, b + 1 + t - beyond, box, fade)
                             if len(mask):
                                 v = times_2d(v, _terms_2d(mask, lattice, a, b, s, t, order))
                             v = scaled_2d(v, seen[at])
@@ -74,6 +75,7 @@ def _over_3d(order, overlap):
         flat, reference, seen, mask = images
         cells, steps = np.empty((3, _CHUNK), np.int64), np.empty((3, _CHUNK))
         lead, places = np.ones(4), _places(m[2])
+        box = lattice[0] - 2 * beyond, lattice[1] - 2 * beyond, lattice[2] - 2 * beyond
         for block in range(start, stop):
             for line in range(block * per_block, min((block + 1) * per_block, m[0] * m[1])):
                 lead[0] = _place(line // m[1], m[0])
@@ -96,7 +98,11 @@ def _over_3d(order, overlap):
                         f = _minus(f, reference[at])
                         if overlap:
                             v = visible_3d(
-                                a + 1 + s - beyond, b + 1 + t - beyond, c + 1 + u - beyond, m, fade
+                                a + 1 + s - beyond,
+                                b + 1 + t - beyond,
+                                c + 1 + u - beyond,
+                                box,
+                                fade,
                             )
                             if len(mask):
                                 trust = _terms_3d(mask, lattice, a, b, c, s, t, u, order)

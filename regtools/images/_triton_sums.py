@@ -16,7 +16,7 @@ from ._triton import _located, _weight, pieces
 CELLS = 128  # of a program; a power of two
 
 
-def sums_of_squares(m, coefficients, reference, affine, order, seen, mask, fade):
+def sums_of_squares(m, coefficients, beyond, reference, affine, order, seen, mask, fade):
     """Return the sums, ``(families, numbers)``; see `_sums`."""
     d, lines = len(m), math.prod(m[:-1])
     parts = triton.cdiv(m[-1], CELLS)
@@ -24,7 +24,6 @@ def sums_of_squares(m, coefficients, reference, affine, order, seen, mask, fade)
     data = coefficients.detach().contiguous()
     place = {"dtype": torch.float64, "device": data.device}
     out = torch.empty((families, lines, parts, 1 + 2 * d + 3 * d * (d + 1) // 2), **place)
-    beyond = (coefficients.shape[0] - m[0]) / 2
     numbers = torch.tensor([*affine.flatten(), beyond, fade], dtype=torch.float64)
     given = [data if one is None else one.detach().contiguous() for one in (reference, seen, mask)]
     fill = [1] * (3 - d)
@@ -233,9 +232,13 @@ def _sums(out, flat, reference, seen, mask, numbers, pieces, family, m0, m1, m2,
     f -= tl.load(reference + at, mask=live, other=0.0).to(tl.float64)
     if overlap:
         # As the lattice ends a little beyond the box, so does the place that is looked at.
-        a, a1, a2 = _rising((i + 1) + s - beyond, m0, fade) if d == 3 else (z * 0 + 1, z * 0, z * 0)
-        b, b1, b2 = _rising((j + 1) + t - beyond, m1, fade)
-        c, c1, c2 = _rising((k + 1) + u - beyond, m2, fade)
+        a, a1, a2 = (
+            _rising((i + 1) + s - beyond, l0 - 2 * beyond, fade)
+            if d == 3
+            else (z * 0 + 1, z * 0, z * 0)
+        )
+        b, b1, b2 = _rising((j + 1) + t - beyond, l1 - 2 * beyond, fade)
+        c, c1, c2 = _rising((k + 1) + u - beyond, l2 - 2 * beyond, fade)
         v, v0, v1, v2 = a * b * c, a1 * b * c, a * b1 * c, a * b * c1
         v00, v01, v02 = a2 * b * c, a1 * b1 * c, a1 * b * c1
         v11, v12, v22 = a * b2 * c, a * b1 * c1, a * b * c2

@@ -85,8 +85,9 @@ class SplineImage:
         self.data = data
         self.domain = domain
         self._coefficients = Coefficients(self._data, extension)
-        beyond = self._coefficients.beyond
-        self._lattice = domain.padded(beyond) if beyond else domain
+        self._blur_unit = 1.0
+        self.beyond = self._coefficients.beyond
+        self._lattice = domain.padded(self.beyond) if self.beyond else domain
 
     def __repr__(self):
         return f"SplineImage({tuple(self._data.shape)}, {self._data.dtype}, {self.domain})"
@@ -225,7 +226,7 @@ class SplineImage:
             As `coefficients`.
         """
         values = self.lattice_coefficients(theta, rate)
-        beyond = self._coefficients.beyond
+        beyond = self.beyond
         with _tracing.outside_transforms(values):
             for axis, m in enumerate(self.domain.m):
                 if not beyond:
@@ -240,8 +241,16 @@ class SplineImage:
 
     def lattice_coefficients(self, theta, rate=False):
         """Return all coefficients, also those beyond the box, or their rate; not to be changed."""
-        theta = checks.check_theta(theta)
-        return (self._coefficients.rate if rate else self._coefficients.at)(theta)
+        theta = checks.check_theta(theta) * self._blur_unit
+        if rate:
+            return self._coefficients.rate(theta) * self._blur_unit
+        return self._coefficients.at(theta)
+
+    def counted(self, unit: float) -> SplineImage:
+        """Return the image with theta counted in `unit` pixels⁴, as pixels of another image."""
+        image = SplineImage(self._data, self.domain, self.extension)
+        image._blur_unit = unit
+        return image
 
     def _check_constant(self, points):
         checks.check_points(points, self._data, self.domain)

@@ -95,8 +95,10 @@ class Frame:
 
     Attributes
     ----------
-    centre, half, lower, h : numpy.ndarray
-        Shape ``(d,)``.
+    centre, half : numpy.ndarray
+        Those of the reference's box, shape ``(d,)``.
+    lower, h : numpy.ndarray
+        Where the template's box begins, and the widths of its cells.
     chain : numpy.ndarray
         From derivatives per pixel, against (ξ, 1), to those in the entries of A and b.
     """
@@ -108,10 +110,11 @@ class Frame:
     chain: np.ndarray
 
     @classmethod
-    def of(cls, domain):
-        """Return the frame of a box."""
-        lower, upper, h = (np.array(one) for one in (domain.lower, domain.upper, domain.h))
-        d, centre, half = domain.dim, (lower + upper) / 2, (upper - lower) / 2
+    def of(cls, reference, template):
+        """Return the frame of two boxes."""
+        low, high = np.array(reference.lower), np.array(reference.upper)
+        lower, h = np.array(template.lower), np.array(template.h)
+        d, centre, half = reference.dim, (low + high) / 2, (high - low) / 2
         chain = np.zeros((d * d + d, d, d + 1))
         for k in range(d):
             for j in range(d):
@@ -142,7 +145,11 @@ def _pass(problem, w, images, order):
         mask = overlap.template_mask
         mask = None if mask is None else mask.lattice_coefficients(0.0)
         more = {"seen": overlap._seen, "mask": mask, "fade": FADE}
-    found = sums_of_squares(problem.domain.m, *images, places, order, **more)
+    coefficients, reference = images
+    beyond = problem.template.beyond
+    found = sums_of_squares(
+        problem.domain.m, coefficients, beyond, reference, places, order, **more
+    )
     chain = frame.chain
     return [(value, chain @ first, chain @ second @ chain.T) for value, first, second in found]
 

@@ -1,18 +1,18 @@
-"""What a registration problem asks of its two images and its map."""
+"""What a registration problem asks of its two images and its map, and how their pixels compare."""
 
 from ..images import SplineImage, checks
 from .transforms import Transform
 
 
 def check_pair(template, reference, transform):
-    """Raise unless the images have one domain, dtype and device, and the map its two numbers."""
+    """Raise unless the images have as many axes, one dtype and device, and the map its numbers."""
     for name, image in [("template", template), ("reference", reference)]:
         if not isinstance(image, SplineImage):
             raise TypeError(f"{name} must be a SplineImage; got {type(image).__name__}")
-    if template.domain != reference.domain:
+    if template.domain.dim != reference.domain.dim:
         raise ValueError(
-            "template and reference must have the same domain; "
-            f"got {template.domain} and {reference.domain}"
+            "template and reference must have the same number of axes; "
+            f"got {template.domain.dim} and {reference.domain.dim}"
         )
     if (template.data.dtype, template.data.device) != (
         reference.data.dtype,
@@ -56,3 +56,15 @@ def check_mask(name, mask, image):
             f"{name} must lie between 0 and 1 and not be zero everywhere; "
             f"got {float(mask.min()):g} to {float(mask.max()):g}"
         )
+
+
+def pixels_per_pixel(domain, other):
+    """Return how many pixels of another box a pixel of one is wide, in the mean of the axes."""
+    return (domain.cell_volume / other.cell_volume) ** (1 / domain.dim)
+
+
+def coarser_box(box, domain, coarse):
+    """Return a box with cells about as wide as those of `coarse`, which `domain` is made to."""
+    if box == domain:
+        return coarse
+    return box.coarser(max(1, round(pixels_per_pixel(coarse, box))))

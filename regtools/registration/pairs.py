@@ -74,12 +74,12 @@ class Registration(SolverResult):
         Parameters
         ----------
         picture : torch.Tensor, optional
-            What to move instead, shape ``domain.m``, such as another channel of the template.
+            What to move instead, such as another channel of the template, of its shape.
 
         Returns
         -------
         torch.Tensor
-            Shape ``domain.m``; zero where the template is not known, see `covered`.
+            Of the shape of the reference; zero where the template is not known, see `covered`.
 
         Raises
         ------
@@ -96,11 +96,11 @@ class Registration(SolverResult):
             checks.check_finite("picture", picture, "pixel")
             data = picture
         moved = SplineImage(data, domain, extension)(self.transform(self.w, self.problem.points))
-        moved = moved.reshape(domain.m)
+        moved = moved.reshape(self.problem.domain.m)
         return moved if extension == "zero" else torch.where(self.covered(), moved, 0.0)
 
     def covered(self) -> torch.Tensor:
-        """Return where the moved template covers the reference, shape ``domain.m``, bool."""
+        """Return where the moved template covers the reference, of its shape, bool."""
         return covered(self.problem, self.w)
 
 
@@ -126,10 +126,13 @@ def register(
     Parameters
     ----------
     template, reference : torch.Tensor or SplineImage
-        The pair, of one shape, dtype and device; grey values in any unit. A pixel of a tensor may
-        be NaN: it is not known, as with a mask that is 0 there.
+        The pair, of one dtype and device; grey values in any unit. A pixel of a tensor may
+        be NaN: it is not known, as with a mask that is 0 there. Tensors may differ in shape: the
+        template is then laid with its centre on that of the reference, with cells of
+        one width that gives both boxes the same area or volume. A `SplineImage` has a box of its
+        own, in one unit with that of the other.
     domain : Domain, optional
-        The box of two tensors. Without it cells have the width one.
+        The box of the reference, for two tensors. Without it cells have the width one.
     transform : Affine, optional
         The map; an affine one of the right dimension if left out.
     surround : {"auto", "zero", "overlap"}
@@ -164,9 +167,9 @@ def register(
         If an image is neither a tensor nor a `SplineImage`, only one is, dtypes differ, `transform`
         is not an `Affine`, or `start` is of another type.
     ValueError
-        If shapes or domains differ, `domain` is given with a `SplineImage`, an image is constant or
-        not finite, `surround`, `distance` or `start` is another word, a mask is given with "zero",
-        or none of the starts asked for exists for these images.
+        If the numbers of axes differ, `domain` is given with a `SplineImage`, an image is constant
+        or not finite, `surround`, `distance` or `start` is another word, a mask is given with
+        "zero", or none of the starts asked for exists for these images.
     ImportError
         If `start` names "features", and scikit-image is not installed.
 
@@ -271,15 +274,35 @@ def _images(template, reference, domain):
             raise TypeError(f"{name} must be a tensor, or both images a SplineImage; got {kinds}")
         checks.check_floating(name, picture)
         checks.check_finite(name, picture, "pixel")
-    if template.shape != reference.shape or template.ndim not in (2, 3):
+    if template.ndim != reference.ndim or template.ndim not in (2, 3):
         raise ValueError(
-            "template and reference must have one shape of 2 or 3 axes; "
-            f"got {tuple(template.shape)} and {tuple(reference.shape)}"
+            "template and reference must have as many axes, 2 or 3; "
+            f"got shapes {tuple(template.shape)} and {tuple(reference.shape)}"
         )
     if domain is None:
-        box = tuple(float(end) for m in template.shape for end in (0, m))
-        domain = Domain(box, tuple(template.shape))
-    return [SplineImage(picture, domain) for picture in given.values()]
+        box = tuple(float(end) for m in reference.shape for end in (0, m))
+        domain = Domain(box, tuple(reference.shape))
+    checks.check_domain(domain)
+    if tuple(reference.shape) != domain.m:
+        shapes = f"{tuple(reference.shape)}; got {domain.m}"
+        raise ValueError(f"domain.m must be the shape of the reference, {shapes}")
+    boxes = _laid(template.shape, domain), domain
+    return [SplineImage(*one) for one in zip(given.values(), boxes, strict=True)]
+
+
+def _laid(shape, domain):
+    """A box of so many cells, all alike, as large as another and about the same centre."""
+    if tuple(shape) == domain.m:
+        return domain
+    volume = math.prod(high - low for low, high in zip(domain.lower, domain.upper, strict=True))
+    # Cells that are wider along one axis stay so.
+    shares = [h / domain.cell_volume ** (1 / domain.dim) for h in domain.h]
+    width = (volume / math.prod(shape)) ** (1 / domain.dim)
+    ends = []
+    for low, high, m, share in zip(domain.lower, domain.upper, shape, shares, strict=True):
+        half = m * share * width / 2
+        ends += [(low + high) / 2 - half, (low + high) / 2 + half]
+    return Domain(tuple(ends), tuple(shape))
 
 
 def _surround(surround, images, masked):

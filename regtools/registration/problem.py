@@ -11,7 +11,7 @@ import torch
 from ..images import Copied, Pair, SplineImage, averaged, checks, copy, tracing
 from ..solvers import NotFiniteError
 from . import _affine, distances
-from ._arguments import check_mask, check_pair
+from ._arguments import check_mask, check_pair, coarser_box, pixels_per_pixel
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -29,7 +29,9 @@ class RegistrationProblem:
     Parameters
     ----------
     template, reference : SplineImage
-        On the same domain, with the same dtype and device.
+        With as many axes, the same dtype and device. Boxes and cells may differ, where both are
+        counted in one unit: the loss is summed over the cells of the reference, θ is counted in
+        its pixels, and the template has the same blur in that unit.
     transform : Transform
         The map y(x; w), for example `Affine`, `NeuralODE` or a subclass of your own.
     regularizer : callable, optional
@@ -53,7 +55,7 @@ class RegistrationProblem:
         If `template` or `reference` is not a `SplineImage`, their dtypes or devices differ, or
         `transform` is not a `Transform` with its two numbers.
     ValueError
-        If the domains differ, the dimension of `transform` is another, an image is constant or its
+        If the numbers of axes differ, that of `transform` is another, an image is constant or its
         squares leave the dtype, `lam` is negative, not finite, or given without a regulariser,
         `surround` or `distance` is another word, or a mask is given without "overlap" or is none.
 
@@ -86,7 +88,7 @@ class RegistrationProblem:
         checks.check_choice("surround", surround, SURROUNDS)
         checks.check_choice("distance", distance, distances.DISTANCES)
         # dw = S dz: solvers look for z, whatever the unit of length and the origin.
-        scaling = transform.scaling(template.domain)
+        scaling = transform.scaling(reference.domain)
         self.scaling = None if scaling is None else scaling.to(template.data)
         self.surround, self.overlap = surround, None
         self._pair, self._masks = (template, reference), (template_mask, reference_mask)
@@ -107,6 +109,8 @@ class RegistrationProblem:
                 filled(template, template_mask),
                 filled(reference, reference_mask),
             )
+        if template.domain != reference.domain:
+            template = template.counted(pixels_per_pixel(reference.domain, template.domain) ** 4)
         self.template, self.reference = template, reference
         self.transform, self.regularizer, self.lam = transform, regularizer, lam
         self.domain = reference.domain
@@ -133,7 +137,7 @@ class RegistrationProblem:
     @cached_property
     def frame(self):
         """What an affine map needs to be counted in pixels."""
-        return _affine.Frame.of(self.domain)
+        return _affine.Frame.of(self.domain, self.template.domain)
 
     @property
     def box_volume(self):
@@ -255,11 +259,15 @@ class RegistrationProblem:
         if factor not in self._coarser:
             options: dict = {"surround": self.surround, "distance": self.distance}
             finer = self if factor % 2 else self.coarser(factor // 2)
-            images = [SplineImage(averaged(one._data, domain.m), domain) for one in finer._pair]
+            boxes = coarser_box(self._pair[0].domain, self.domain, domain), domain
+            images = [
+                SplineImage(averaged(one._data, box.m), box)
+                for one, box in zip(finer._pair, boxes, strict=True)
+            ]
             if self.overlap is not None:
                 options |= {
-                    name: None if mask is None else averaged(mask, domain.m).clamp(0, 1)
-                    for name, mask in zip(MASKS, finer._masks, strict=True)
+                    name: None if mask is None else averaged(mask, box.m).clamp(0, 1)
+                    for name, mask, box in zip(MASKS, finer._masks, boxes, strict=True)
                 }
             self._coarser[factor] = RegistrationProblem(
                 *images, self.transform, self.regularizer, self.lam, **options

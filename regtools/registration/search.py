@@ -118,9 +118,9 @@ def _checked(item, problem):
 
 
 def covered(problem, w) -> torch.Tensor:
-    """Return where the moved points lie in the box, shape ``domain.m``."""
-    domain = problem.domain
-    return domain.contains(problem.moved_points(w)).reshape(domain.m)
+    """Return where the moved points lie in the template's box, of the shape of the reference."""
+    inside = problem.template.domain.contains(problem.moved_points(w))
+    return inside.reshape(problem.domain.m)
 
 
 class Search:

@@ -62,7 +62,7 @@ def moment_starts(problem: RegistrationProblem) -> torch.Tensor:
     Modersitzki, *FAIR* (SIAM, 2009), section 5.2 has the same by hand. Chapter 3.
     """
     (here, spread, axes), (there, wide, turned) = (
-        _moments(image.data, problem.domain) for image in (problem.reference, problem.template)
+        _moments(image.data, image.domain) for image in (problem.reference, problem.template)
     )
     starts, d = [], problem.domain.dim
     for signs in itertools.product((1.0, -1.0), repeat=d):
@@ -73,7 +73,7 @@ def moment_starts(problem: RegistrationProblem) -> torch.Tensor:
 
 
 def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
-    """Return turns about the centre of the box.
+    """Return turns about the centre of the box, which goes to the centre of the template's.
 
     Parameters
     ----------
@@ -104,9 +104,12 @@ def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
         turns = [[[math.cos(a), -math.sin(a)], [math.sin(a), math.cos(a)]] for a in angles]
     else:
         turns = _turns_of_a_cube()
-    centre = data.new_tensor([(a + b) / 2 for a, b in zip(domain.lower, domain.upper, strict=True)])
+    here, there = (
+        data.new_tensor([(a + b) / 2 for a, b in zip(box.lower, box.upper, strict=True)])
+        for box in (domain, problem.template.domain)
+    )
     matrices = data.new_tensor(turns)
-    return torch.stack([_parameters(A, centre - A @ centre) for A in matrices])
+    return torch.stack([_parameters(A, there - A @ here) for A in matrices])
 
 
 def feature_starts(problem: RegistrationProblem) -> torch.Tensor:
@@ -172,7 +175,7 @@ def feature_starts(problem: RegistrationProblem) -> torch.Tensor:
     if n_agree < LEAST_MATCHES:
         raise NoStartError(f"only {n_agree} of {len(matches)} matches agree on a map")
     params = problem.reference.data.new_tensor(model.params)
-    return _from_pixels(params[:2, :2], params[:2, 2], domain)[None]
+    return _from_pixels(params[:2, :2], params[:2, 2], domain, problem.template.domain)[None]
 
 
 MAX_RATIO = 0.8
@@ -193,12 +196,14 @@ def _parameters(A, b):
     return torch.cat([A.flatten(), b])
 
 
-def _from_pixels(A, b, domain: Domain):
-    """Parameters of a map given between pixels, of which pixel k is centred at (k + 1/2) h."""
-    h = A.new_tensor(domain.h)
-    first = A.new_tensor(domain.lower) + h / 2
-    A = h[:, None] * A / h
-    return _parameters(A, first + h * b - A @ first)
+def _from_pixels(A, b, domain: Domain, other: Domain):
+    """Parameters of a map given from pixels of one box to those of another, counted from 0."""
+    (h, first), (wide, there) = (
+        (A.new_tensor(box.h), A.new_tensor(box.lower) + A.new_tensor(box.h) / 2)
+        for box in (domain, other)
+    )
+    A = wide[:, None] * A / h
+    return _parameters(A, there + wide * b - A @ first)
 
 
 def _moments(data, domain):

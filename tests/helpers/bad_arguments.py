@@ -135,6 +135,7 @@ bad(
     Affine(3),
 )
 bad("RegistrationProblem", "surround", lambda v: two_blobs(surround=v), None, *WORDS)
+bad("RegistrationProblem", "distance", lambda v: two_blobs(distance=v), None, *WORDS)
 bad(
     "RegistrationProblem",
     "template must not be so small or large",

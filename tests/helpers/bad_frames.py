@@ -328,6 +328,7 @@ bad(
     np.ones(6),
 )
 bad("register", "surround", lambda v: moved(surround=v), None, *WORDS)
+bad("register", "distance", lambda v: moved(distance=v), None, *WORDS)
 unknown = TEMPLATE.clone()
 unknown[0, 0] = math.nan
 bad("register", "a pixel that is NaN", lambda v: registered(template=v), unknown)

@@ -70,8 +70,10 @@ def test_sums(kernels, m, beyond, dtype, order, overlap):
     reference, seen = random(m, 3, dtype).flatten(), random(m, 4, dtype).flatten()
     seen = None if overlap == "plain" else seen
     mask = mask if overlap == "masks" else None
-    known = _sums.sums_of_squares(m, coefficients, reference, affine, order, seen, mask, 2.0)
-    sums = _sums._on_gpu(m, coefficients, reference, affine, order, seen, mask, 2.0)[:, 0]
+    known = _sums.sums_of_squares(
+        m, coefficients, beyond, reference, affine, order, seen, mask, 2.0
+    )
+    sums = _sums._on_gpu(m, coefficients, beyond, reference, affine, order, seen, mask, 2.0)[:, 0]
     close([_sums._unpacked(one, d) for one in sums], known, 1e-12)
 
 

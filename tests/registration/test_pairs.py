@@ -227,7 +227,7 @@ OWN = torch.tensor([1.0, 0, 0, 1, 0, 0], dtype=torch.float64)
         ({"transform": NeuralODE(2, 3, domain=BOX)}, TypeError, "transform must be an Affine"),
         ({"transform": Affine(3)}, ValueError, "transform must have dim = 2"),
         ({"thetas": [1.0, 2.0]}, ValueError, "thetas must strictly decrease"),
-        ({"domain": Domain((0, 1, 0, 1), (4, 4))}, ValueError, "data must have the shape"),
+        ({"domain": Domain((0, 1, 0, 1), (4, 4))}, ValueError, "domain.m must be the shape of the reference"),
     ],
 )
 def test_bad_options_are_named(options, error, message):
@@ -242,7 +242,7 @@ def test_bad_options_are_named(options, error, message):
         ((DARK, SplineImage(OTHER, BOX)), TypeError, "both images a SplineImage"),
         ((DARK, OTHER.int()), TypeError, "reference must be a float32 or float64"),
         ((DARK, OTHER.float()), TypeError, "same dtype and device"),
-        ((DARK, OTHER[1:]), ValueError, "must have one shape of 2 or 3 axes"),
+        ((DARK, OTHER[None]), ValueError, "must have as many axes, 2 or 3"),
         ((DARK, 0 * OTHER), ValueError, "reference must not be constant"),
         ((torch.inf * DARK, OTHER), ValueError, "must be finite"),
         ((SplineImage(DARK, BOX),) * 2, ValueError, "domain must be left out"),

@@ -50,7 +50,7 @@ def image(data, domain=DOMAIN):
 
 
 SPOT = blob((1.4, 1.2), (0.7, 1.0))
-OTHER = Domain((0.0, 3.0, -1.0, 5.0), DOMAIN.m)
+CUBE = image(torch.rand(5, 5, 5, dtype=torch.float64), Domain((0.0, 3.0) * 3, (5, 5, 5)))
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ OTHER = Domain((0.0, 3.0, -1.0, 5.0), DOMAIN.m)
     [
         (SPOT.data, SPOT, Affine(2), {}, TypeError, "template must be a SplineImage; got Tensor"),
         (SPOT, None, Affine(2), {}, TypeError, "reference must be a SplineImage; got NoneType"),
-        (SPOT, image(SPOT.data, OTHER), Affine(2), {}, ValueError, "same domain"),
+        (SPOT, CUBE, Affine(2), {}, ValueError, "same number of axes; got 2 and 3"),
         (image(SPOT.data.float()), SPOT, Affine(2), {}, TypeError, "float32 on .*float64 on"),
         (SPOT, SPOT, Affine(3), {}, ValueError, "transform must have dim = 2; got 3"),
         (SPOT, image(SPOT.data * 0 + 7), Affine(2), {}, ValueError, "reference must not be const"),

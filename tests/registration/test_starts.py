@@ -35,11 +35,15 @@ def test_features_give_the_map_in_units_of_the_domain():
     assert off(w0[0], A2, b2, stretched) < 1
 
 
+WIDE = Domain((0.0, 50.0, 1.0, 22.0), (25, 30))
+
+
 def test_pixels_are_counted_from_the_centre_of_the_first_cell():
     P, t = turn(30)[0], np.array([3.0, -2.0])
-    w = starts._from_pixels(torch.from_numpy(P), torch.from_numpy(t), BOX).numpy()
+    w = starts._from_pixels(torch.from_numpy(P), torch.from_numpy(t), BOX, WIDE).numpy()
     k = np.array([[0.0, 0.0], [5.0, 7.0], [20.0, 3.0]])
-    x, y = (BOX.lower + (place + 0.5) * BOX.h for place in (k, k @ P.T + t))
+    x = BOX.lower + (k + 0.5) * BOX.h
+    y = WIDE.lower + (k @ P.T + t + 0.5) * WIDE.h
     np.testing.assert_allclose(x @ w[:4].reshape(2, 2).T + w[4:], y, rtol=1e-12)
 
 
