@@ -15,7 +15,14 @@ path), `superresolution` (frames, rules, variable projection), `verify` (the tes
 and adjoints). `explorers` draws; nothing here imports it.
 """
 
-from .images import Domain, SplineImage, load, random_maps
+from .images import (
+    Domain,
+    SplineImage,
+    load,
+    random_maps,
+    read_image,
+    write_image,
+)
 from .registration import (
     Affine,
     NeuralODE,
@@ -94,6 +101,7 @@ __all__ = [
     "predictor_corrector",
     "projection_jacobian",
     "random_maps",
+    "read_image",
     "register",
     "register_frames",
     "relative_error",
@@ -103,5 +111,6 @@ __all__ = [
     "super_resolve",
     "taylor_test",
     "varpro",
+    "write_image",
 ]
 __version__ = "0.1.0"

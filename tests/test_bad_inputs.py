@@ -6,13 +6,14 @@ from collections import Counter
 import pytest
 import torch
 
+import bad_files
 import bad_frames
 import regtools
 from bad_arguments import ARGUMENTS
 from bad_kinds import Advice, Named, Row, Same, of_tensors
 from bad_tensors import TENSORS
 
-assert bad_frames.SLOPES, "its rows stand in ARGUMENTS too"
+assert bad_frames.SLOPES and bad_files.FILES, "their rows stand in ARGUMENTS too"
 TABLE = [*of_tensors(TENSORS), *ARGUMENTS]
 
 

@@ -12,6 +12,7 @@ from ._sums import streams, sums_of_squares
 from ._taylor import local_taylor
 from .datasets import DATASETS, Image, Pair, load, random_maps
 from .domain import Domain
+from .files import Picture, read_image, to_write, write_image
 from .spline import SplineImage, frequency_response, half_gain_wavelength
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Domain",
     "Image",
     "Pair",
+    "Picture",
     "ShortRepr",
     "SplineImage",
     "averaged",
@@ -33,7 +35,10 @@ __all__ = [
     "load",
     "local_taylor",
     "random_maps",
+    "read_image",
     "streams",
     "sums_of_squares",
+    "to_write",
     "tracing",
+    "write_image",
 ]

@@ -286,13 +286,13 @@ def check_choice(name, value, allowed):
         raise ValueError(f"{name} must be one of {list(allowed)}; got {value!r}")
 
 
-def imported(module, need):
-    """Return a module of the extra "data", or say that `need` asks for it."""
+def imported(module, need, extra="data"):
+    """Return a module of an extra, or say that `need` asks for it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ImportError(
-            f'{need.format(module)}; install it with pip install "regtools[data]"'
+            f'{need.format(module)}; install it with pip install "regtools[{extra}]"'
         ) from error
 
 

@@ -7,6 +7,7 @@ from .derivatives import (
     jacobian,
     mixed_derivative,
 )
+from .itk import read_transform, write_transform
 from .minimise import levenberg_marquardt, newton
 from .model import SecondOrderModel, second_order_model
 from .neural_ode import NeuralODE
@@ -68,7 +69,9 @@ __all__ = [
     "moment_starts",
     "newton",
     "predictor_corrector",
+    "read_transform",
     "register",
     "relative_spectrum",
     "second_order_model",
+    "write_transform",
 ]

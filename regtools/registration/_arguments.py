@@ -1,4 +1,4 @@
-"""What a registration problem asks of its two images and its map, and how their pixels compare."""
+"""What a registration problem asks of its two images and its map."""
 
 from ..images import SplineImage, checks
 from .transforms import Transform
@@ -56,15 +56,3 @@ def check_mask(name, mask, image):
             f"{name} must lie between 0 and 1 and not be zero everywhere; "
             f"got {float(mask.min()):g} to {float(mask.max()):g}"
         )
-
-
-def pixels_per_pixel(domain, other):
-    """Return how many pixels of another box a pixel of one is wide, in the mean of the axes."""
-    return (domain.cell_volume / other.cell_volume) ** (1 / domain.dim)
-
-
-def coarser_box(box, domain, coarse):
-    """Return a box with cells about as wide as those of `coarse`, which `domain` is made to."""
-    if box == domain:
-        return coarse
-    return box.coarser(max(1, round(pixels_per_pixel(coarse, box))))

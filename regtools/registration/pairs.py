@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..images import Domain, SplineImage, checks
+from ..images import Domain, Picture, SplineImage, checks
 from ..solvers import SolverResult, Status
+from .boxes import laid
+from .itk import as_headers_say, boxes_of, to_files, write_transform
 from .path import PathResult, check_thetas
 from .problem import SURROUNDS, RegistrationProblem
 from .search import Attempt, Search, covered, wishes
@@ -47,6 +50,8 @@ class Registration(SolverResult):
         What the moved template is multiplied with and what is added, to be nearest to the
         reference where both are seen; of either distance. A negative gain says that dark and bright
         are exchanged.
+    pictures : tuple of Picture or None
+        Template and reference, where these were read from files.
     history : tuple of Step
         The scales of `path`.
     n_iter : int
@@ -67,6 +72,7 @@ class Registration(SolverResult):
     gain: float
     offset: float
     template: SplineImage = field(repr=False)
+    pictures: tuple[Picture, Picture] | None = field(default=None, repr=False)
 
     def warp(self, picture: torch.Tensor | None = None) -> torch.Tensor:
         """Return the template, moved onto the grid of the reference.
@@ -74,7 +80,8 @@ class Registration(SolverResult):
         Parameters
         ----------
         picture : torch.Tensor, optional
-            What to move instead, such as another channel of the template, of its shape.
+            What to move instead, such as another channel of the template, of its shape; with an
+            axis more, all channels of the last axis.
 
         Returns
         -------
@@ -90,6 +97,8 @@ class Registration(SolverResult):
         data, domain = self.template.data, self.template.domain
         if picture is not None:
             checks.check_like("picture", picture, data)
+            if picture.ndim == data.ndim + 1 and picture.shape[:-1] == data.shape:
+                return torch.stack([self.warp(one) for one in picture.unbind(-1)], dim=-1)
             if picture.shape != data.shape:
                 shapes = f"{tuple(data.shape)}; got {tuple(picture.shape)}"
                 raise ValueError(f"picture must have the shape of the template, {shapes}")
@@ -99,14 +108,39 @@ class Registration(SolverResult):
         moved = moved.reshape(self.problem.domain.m)
         return moved if extension == "zero" else torch.where(self.covered(), moved, 0.0)
 
+    def in_files(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return A and b in the coordinates of the files, from the reference's to the template's.
+
+        Raises
+        ------
+        ValueError
+            If the pictures were not read from files.
+        """
+        return to_files(self.w, self._pictures())
+
+    def write_transform(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
+        """Write the map as an ITK transform file, see `regtools.registration.itk`.
+
+        Raises
+        ------
+        ValueError
+            If the pictures were not read from files; and as `itk.write_transform`.
+        """
+        write_transform(path, self.w, self._pictures(), overwrite=overwrite)
+
+    def _pictures(self):
+        if self.pictures is None:
+            raise ValueError("pictures must come from read_image: tensors have no place in a file")
+        return self.pictures
+
     def covered(self) -> torch.Tensor:
         """Return where the moved template covers the reference, of its shape, bool."""
         return covered(self.problem, self.w)
 
 
 def register(
-    template: torch.Tensor | SplineImage,
-    reference: torch.Tensor | SplineImage,
+    template: torch.Tensor | SplineImage | Picture,
+    reference: torch.Tensor | SplineImage | Picture,
     *,
     domain: Domain | None = None,
     transform: Affine | None = None,
@@ -125,12 +159,13 @@ def register(
 
     Parameters
     ----------
-    template, reference : torch.Tensor or SplineImage
+    template, reference : torch.Tensor, SplineImage or Picture
         The pair, of one dtype and device; grey values in any unit. A pixel of a tensor may
         be NaN: it is not known, as with a mask that is 0 there. Tensors may differ in shape: the
         template is then laid with its centre on that of the reference, with cells of
         one width that gives both boxes the same area or volume. A `SplineImage` has a box of its
-        own, in one unit with that of the other.
+        own, in one unit with that of the other. Of a `Picture`, as `read_image` returns it, the
+        grey values are registered; the search begins where the headers put both.
     domain : Domain, optional
         The box of the reference, for two tensors. Without it cells have the width one.
     transform : Affine, optional
@@ -177,9 +212,15 @@ def register(
     ----------
     Paper, section 3, for one start. Chapter 3.
     """
+    pictures, boxes = None, None
+    if isinstance(template, Picture) and isinstance(reference, Picture):
+        if domain is not None:
+            raise ValueError("domain must be left out where the pictures have theirs")
+        pictures, boxes = (template, reference), boxes_of(template, reference)
+        template, reference = template.grey, reference.grey
     template, template_mask = _without_nan(template, template_mask, "template")
     reference, reference_mask = _without_nan(reference, reference_mask, "reference")
-    moving, fixed = _images(template, reference, domain)
+    moving, fixed = _images(template, reference, domain, boxes)
     transform = Affine(moving.domain.dim) if transform is None else transform
     if not isinstance(transform, Affine):
         raise TypeError(f"transform must be an Affine, or None; got {type(transform).__name__}")
@@ -194,6 +235,7 @@ def register(
         reference_mask=reference_mask,
         distance=distance,
     )
+    problem.together = None if pictures is None else as_headers_say(*pictures)
     thetas = default_thetas(problem.domain) if thetas is None else check_thetas(thetas)
     search = Search(problem, thetas, callback)
     search.run(wishes(start, problem))
@@ -225,6 +267,7 @@ def register(
         gain=gain,
         offset=offset,
         template=moving,
+        pictures=pictures,
     )
 
 
@@ -260,8 +303,8 @@ def _without_nan(picture, mask, name):
     ) if fits else mask  # else the problem says what is wrong
 
 
-def _images(template, reference, domain):
-    """Both pictures as images on one domain."""
+def _images(template, reference, domain, boxes=None):
+    """Both pictures as images in their boxes."""
     given = {"template": template, "reference": reference}
     images = [picture for picture in given.values() if isinstance(picture, SplineImage)]
     if len(images) == 2:
@@ -279,6 +322,8 @@ def _images(template, reference, domain):
             "template and reference must have as many axes, 2 or 3; "
             f"got shapes {tuple(template.shape)} and {tuple(reference.shape)}"
         )
+    if boxes is not None:
+        return [SplineImage(*one) for one in zip(given.values(), boxes, strict=True)]
     if domain is None:
         box = tuple(float(end) for m in reference.shape for end in (0, m))
         domain = Domain(box, tuple(reference.shape))
@@ -286,23 +331,8 @@ def _images(template, reference, domain):
     if tuple(reference.shape) != domain.m:
         shapes = f"{tuple(reference.shape)}; got {domain.m}"
         raise ValueError(f"domain.m must be the shape of the reference, {shapes}")
-    boxes = _laid(template.shape, domain), domain
+    boxes = laid(template.shape, domain), domain
     return [SplineImage(*one) for one in zip(given.values(), boxes, strict=True)]
-
-
-def _laid(shape, domain):
-    """A box of so many cells, all alike, as large as another and about the same centre."""
-    if tuple(shape) == domain.m:
-        return domain
-    volume = math.prod(high - low for low, high in zip(domain.lower, domain.upper, strict=True))
-    # Cells that are wider along one axis stay so.
-    shares = [h / domain.cell_volume ** (1 / domain.dim) for h in domain.h]
-    width = (volume / math.prod(shape)) ** (1 / domain.dim)
-    ends = []
-    for low, high, m, share in zip(domain.lower, domain.upper, shape, shares, strict=True):
-        half = m * share * width / 2
-        ends += [(low + high) / 2 - half, (low + high) / 2 + half]
-    return Domain(tuple(ends), tuple(shape))
 
 
 def _surround(surround, images, masked):

@@ -11,7 +11,8 @@ import torch
 from ..images import Copied, Pair, SplineImage, averaged, checks, copy, tracing
 from ..solvers import NotFiniteError
 from . import _affine, distances
-from ._arguments import check_mask, check_pair, coarser_box, pixels_per_pixel
+from ._arguments import check_mask, check_pair
+from .boxes import coarser_box, pixels_per_pixel
 from .overlap import Overlap, filled
 from .transforms import Transform
 
@@ -116,6 +117,7 @@ class RegistrationProblem:
         self.domain = reference.domain
         self.weight = math.sqrt(self.domain.cell_volume)
         self._kept, self._coarser = None, {}
+        self.together = None  # parameters at which both lie as their files say
 
     @classmethod
     def of(cls, pair: Pair, transform: Transform, **options) -> RegistrationProblem:

@@ -25,8 +25,13 @@ class NoStartError(ValueError):
 
 
 def identity_starts(problem: RegistrationProblem) -> torch.Tensor:
-    """Return the identity, shape ``(1, n_params)``. Chapter 3."""
-    return problem.identity()[None]
+    """Return the identity, shape ``(1, n_params)``; of files the one that their headers mean.
+
+    References
+    ----------
+    Chapter 3.
+    """
+    return _together(problem)[None]
 
 
 def moment_starts(problem: RegistrationProblem) -> torch.Tensor:
@@ -67,7 +72,7 @@ def moment_starts(problem: RegistrationProblem) -> torch.Tensor:
     starts, d = [], problem.domain.dim
     for signs in itertools.product((1.0, -1.0), repeat=d):
         A = turned @ torch.diag(axes.new_tensor(signs) * wide / spread) @ axes.T
-        if torch.linalg.det(A) > 0:
+        if torch.linalg.det(A) * torch.linalg.det(_matrix(problem)) > 0:
             starts.append(_parameters(A, there - A @ here))
     return torch.stack(starts)
 
@@ -108,7 +113,7 @@ def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
         data.new_tensor([(a + b) / 2 for a, b in zip(box.lower, box.upper, strict=True)])
         for box in (domain, problem.template.domain)
     )
-    matrices = data.new_tensor(turns)
+    matrices = data.new_tensor(turns) @ _matrix(problem)
     return torch.stack([_parameters(A, there - A @ here) for A in matrices])
 
 
@@ -190,6 +195,16 @@ MAKERS = {
     "angles": angle_starts,
     "features": feature_starts,
 }
+
+
+def _together(problem):
+    """The parameters at which nothing is moved."""
+    return problem.identity() if problem.together is None else problem.together.clone()
+
+
+def _matrix(problem):
+    d = problem.domain.dim
+    return _together(problem)[: d * d].reshape(d, d)
 
 
 def _parameters(A, b):

@@ -227,7 +227,11 @@ OWN = torch.tensor([1.0, 0, 0, 1, 0, 0], dtype=torch.float64)
         ({"transform": NeuralODE(2, 3, domain=BOX)}, TypeError, "transform must be an Affine"),
         ({"transform": Affine(3)}, ValueError, "transform must have dim = 2"),
         ({"thetas": [1.0, 2.0]}, ValueError, "thetas must strictly decrease"),
-        ({"domain": Domain((0, 1, 0, 1), (4, 4))}, ValueError, "domain.m must be the shape of the reference"),
+        (
+            {"domain": Domain((0, 1, 0, 1), (4, 4))},
+            ValueError,
+            "domain.m must be the shape of the reference",
+        ),
     ],
 )
 def test_bad_options_are_named(options, error, message):

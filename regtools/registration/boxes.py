@@ -1,0 +1,32 @@
+"""How the boxes of two pictures compare."""
+
+import math
+
+from ..images import Domain
+
+
+def laid(shape, domain):
+    """A box of so many cells, all alike, as large as another and about the same centre."""
+    if tuple(shape) == domain.m:
+        return domain
+    volume = math.prod(high - low for low, high in zip(domain.lower, domain.upper, strict=True))
+    # Cells that are wider along one axis stay so.
+    shares = [h / domain.cell_volume ** (1 / domain.dim) for h in domain.h]
+    width = (volume / math.prod(shape)) ** (1 / domain.dim)
+    ends = []
+    for low, high, m, share in zip(domain.lower, domain.upper, shape, shares, strict=True):
+        half = m * share * width / 2
+        ends += [(low + high) / 2 - half, (low + high) / 2 + half]
+    return Domain(tuple(ends), tuple(shape))
+
+
+def pixels_per_pixel(domain, other):
+    """Return how many pixels of another box a pixel of one is wide, in the mean of the axes."""
+    return (domain.cell_volume / other.cell_volume) ** (1 / domain.dim)
+
+
+def coarser_box(box, domain, coarse):
+    """Return a box with cells about as wide as those of `coarse`, which `domain` is made to."""
+    if box == domain:
+        return coarse
+    return box.coarser(max(1, round(pixels_per_pixel(coarse, box))))

@@ -1,0 +1,62 @@
+"""What is no picture, no path and no grid, for `read_image` and `write_image`."""
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from bad_arguments import bad, good
+from bad_tensors import NUMBERS, TENSORS
+from regtools import read_image, write_image
+
+FOLDER = Path(tempfile.mkdtemp())
+DATA = torch.arange(20.0, dtype=torch.float64).reshape(5, 4)
+
+
+def header(**fields):
+    """A MetaImage of 5 x 4 bytes, with a header of one's own."""
+    lines = {
+        "ObjectType": "Image",
+        "NDims": 2,
+        "DimSize": "5 4",
+        "ElementSpacing": "1 2",
+        "ElementType": "MET_UCHAR",
+    } | fields
+    text = "\n".join(f"{name} = {value}" for name, value in lines.items())
+    return text.encode() + b"\nElementDataFile = LOCAL\n" + bytes(range(20))
+
+
+def stored(name, content):
+    (FOLDER / name).write_bytes(content)
+    return FOLDER / name
+
+
+PATH = stored("right.mha", header())
+PICTURE = read_image(PATH)
+
+
+def written(data=DATA, path=None, like=PICTURE, overwrite=True):
+    path = FOLDER / "written.mha" if path is None else path
+    write_image(path, data, like, overwrite=overwrite)
+    return read_image(path).data
+
+
+FILES = [
+    stored("empty.png", b""),
+    stored("text.nii", b"no picture"),
+    stored("<b>name.png", b"no picture"),
+    stored("short.mha", header()[:-9]),
+    stored("huge.mha", header(DimSize="500000 400000")),
+    stored("sheared.mha", header(TransformMatrix="1 1 0 1")),
+    FOLDER,
+    str(FOLDER),
+]
+bad("read_image", "path", lambda v: read_image(v), None, 3, b"a.png", PATH.open, *FILES)
+bad("read_image", "max_pixels", lambda v: read_image(PATH, max_pixels=v), 0, -1, 1.5, "a", None, 19)
+good("read_image", "a string", lambda: read_image(str(PATH)).data, PICTURE.data)
+good("read_image", "as many pixels", lambda: read_image(PATH, max_pixels=20).data, PICTURE.data)
+bad("write_image", "like", lambda v: written(like=v), None, DATA, "a.mha", PICTURE.domain)
+bad("write_image", "path", lambda v: written(path=v), FOLDER / "a.doc", FOLDER / "noend")
+bad("write_image", "overwrite", lambda v: written(overwrite=v), 3, "yes", None)
+good("write_image", "what is written", written, DATA)
+TENSORS += [("write_image", "data", written, DATA, NUMBERS + " column single nan inf")]
