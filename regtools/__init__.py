@@ -12,7 +12,7 @@ Where to start:
 The wings, each of which imports only from those before it: `images` (boxes, splines, data),
 `solvers` (conjugate gradients, damped least squares), `registration` (maps, problem, derivatives,
 path), `superresolution` (frames, rules, variable projection), `verify` (the tests of derivatives
-and adjoints). `explorers` draws; nothing here imports it.
+and adjoints). `explorers` draws, `commands` is the command line; nothing here imports them.
 """
 
 from .images import (

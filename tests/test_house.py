@@ -14,7 +14,7 @@ import pytest
 import regtools
 
 PACKAGE = Path(regtools.__file__).parent
-WINGS = ("images", "solvers", "registration", "superresolution", "verify", "explorers")
+WINGS = ("images", "solvers", "registration", "superresolution", "verify", "explorers", "commands")
 CHAPTER = re.compile(r"[Cc]hapters? (\d)(?:(?:, | and | to )(\d))*")
 
 

@@ -1,0 +1,5 @@
+"""The command line: `regtools register fixed moving -o folder`."""
+
+from .line import main
+
+__all__ = ["main"]

@@ -1,0 +1,254 @@
+"""The command `regtools register`: what it writes, refuses and shows."""
+
+import html
+import json
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import skimage.data
+from axe_playwright_python.sync_playwright import Axe
+
+import browser
+from regtools.commands import main
+from regtools.commands.page import page_of
+
+NAMES = {"map.tfm", "result.json", "index.html"}
+HOSTILE = "<img src=x onerror=alert(1)>{{DATA}}.png"
+
+
+def saved(array, path):
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim == 3), str(path)
+    )
+    return str(path)
+
+
+def photographs(folder, name="moving.png"):
+    """A photograph, and a part of it of another size, turned and darker."""
+    picture = skimage.data.astronaut()[::3, ::3]
+    moving = saved(picture, folder / name)
+    truth = sitk.AffineTransform(2)
+    truth.Rotate(0, 1, 0.25)
+    truth.Scale(1.2)
+    truth.SetTranslation((22.0, 38.0))
+    part = sitk.Resample(sitk.ReadImage(moving), (90, 80), truth, sitk.sitkBSpline)
+    dark = (0.6 * sitk.GetArrayFromImage(part) + 30).round().astype(np.uint8)
+    return saved(dark, folder / "fixed.png"), moving, truth
+
+
+def volumes(folder):
+    """Blobs in patient coordinates on two grids of other orientation, moved by 2 mm."""
+    paths = []
+    for name, turn, shift in [("fixed", (0.1, -0.2, 0.3), 0.0), ("moving", (-0.2, 0.1, 1.4), 2.0)]:
+        image = sitk.Image((26, 24, 22), sitk.sitkFloat32)
+        image.SetSpacing((1.5, 1.5, 1.7) if shift else (1.6, 1.4, 1.5))
+        image.SetDirection(sitk.Euler3DTransform((0, 0, 0), *turn).GetMatrix())
+        middle = np.array(image.TransformContinuousIndexToPhysicalPoint((12.5, 11.5, 10.5)))
+        image.SetOrigin((-middle).tolist())
+        index = np.indices(image.GetSize()).reshape(3, -1).T
+        D = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+        x = index @ D.T + image.GetOrigin() - [shift, 0, 0]
+        values = sum(
+            height * np.exp(-((x - centre) ** 2).sum(1) / (2 * width**2))
+            for centre, width, height in [
+                ((3, 2, 0), 4.0, 90.0),
+                ((-4, 1, 3), 3.0, 60.0),
+                ((0, -5, -2), 3.5, 70.0),
+            ]
+        ).reshape(image.GetSize())
+        found = sitk.GetImageFromArray(np.ascontiguousarray(values.T.astype(np.float32)))
+        found.CopyInformation(image)
+        path = folder / f"{name}.nii.gz"
+        sitk.WriteImage(found, str(path))
+        paths.append(str(path))
+    return paths
+
+
+def test_two_photographs(tmp_path, capsys):
+    fixed, moving, truth = photographs(tmp_path)
+    out = tmp_path / "new" / "folder"
+    assert main(["register", fixed, moving, "-o", str(out), "--threads", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "fixed.png: 90 x 80 pixels" in said and "start " in said and "converged" in said
+    assert {path.name for path in out.iterdir()} == NAMES | {"moved.png"}
+    numbers = json.loads((out / "result.json").read_text("utf-8"))
+    assert numbers["success"] and numbers["gain"] == pytest.approx(0.6, rel=0.03)
+    transform = sitk.ReadTransform(str(out / "map.tfm"))
+    for point in [(20.0, 20.0), (60.0, 30.0), (40.0, 60.0)]:
+        known = truth.TransformPoint(point)
+        np.testing.assert_allclose(transform.TransformPoint(point), known, atol=0.1)
+        ours = np.array(numbers["matrix"]) @ point + numbers["shift"]
+        np.testing.assert_allclose(ours, transform.TransformPoint(point), atol=1e-9)
+    theirs = sitk.Resample(
+        sitk.ReadImage(moving), sitk.ReadImage(fixed), transform, sitk.sitkBSpline
+    )
+    ours = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "moved.png"))).astype(float)
+    inner = (slice(30, 50), slice(30, 60))
+    gap = np.abs(ours - sitk.GetArrayFromImage(theirs))[inner]
+    assert ours.shape == (80, 90, 3) and gap.max() <= 1  # rounded twice
+
+
+def test_two_volumes(tmp_path, capsys):
+    fixed, moving = volumes(tmp_path)
+    out = tmp_path / "out"
+    assert main(["register", fixed, moving, "-o", str(out), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+    assert {path.name for path in out.iterdir()} == NAMES | {"moved.nii.gz"}
+    transform = sitk.ReadTransform(str(out / "map.tfm"))
+    for point in [(0.0, 0.0, 0.0), (5.0, -4.0, 3.0)]:
+        np.testing.assert_allclose(
+            transform.TransformPoint(point), np.add(point, (2, 0, 0)), atol=0.05
+        )
+    moved, grid = sitk.ReadImage(str(out / "moved.nii.gz")), sitk.ReadImage(fixed)
+    assert moved.GetSize() == grid.GetSize()
+    np.testing.assert_allclose(moved.GetOrigin(), grid.GetOrigin(), atol=1e-4)
+    gap = np.abs(sitk.GetArrayFromImage(moved) - sitk.GetArrayFromImage(grid))
+    assert gap.max() < 1
+    page = (out / "index.html").read_text("utf-8")
+    assert all(name in page for name in ("x, y", "x, z", "y, z"))
+
+
+def test_nothing_is_overwritten(tmp_path, capsys):
+    fixed, moving, _ = photographs(tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "map.tfm").write_text("mine")
+    command = ["register", fixed, moving, "-o", str(out), "--distance", "ssd", "--quiet"]
+    assert main(command) == 2
+    assert "--force replaces them" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["map.tfm"]
+    assert (out / "map.tfm").read_text() == "mine"
+    assert main([*command[:3], "-o", fixed]) == 2
+    assert "must be a folder" in capsys.readouterr().err
+    assert main([*command, "--force"]) in (0, 1)  # squared differences of other brightness
+    assert (out / "map.tfm").read_text() != "mine"
+
+
+def test_what_does_not_fit_is_refused(tmp_path, capsys):
+    fixed, moving, _ = photographs(tmp_path)
+    volume = volumes(tmp_path)[0]
+    (tmp_path / "text.png").write_text("no picture")
+    flat = saved(np.full((20, 20), 7, np.uint8), tmp_path / "flat.png")
+    for pair, words in [
+        ((fixed, "none.png"), "there is no none.png"),
+        ((fixed, str(tmp_path / "text.png")), "must name a picture"),
+        ((fixed, volume), "one unit"),
+        ((fixed, flat), "template must not be constant"),
+        ((fixed, moving, "--mask", moving), "mask must have the size"),
+    ]:
+        assert main(["register", *pair, "-o", str(tmp_path / "out"), "--quiet"]) == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(SystemExit):
+        main(["register", fixed])
+
+
+def test_a_mask_leaves_pixels_out(tmp_path):
+    fixed, moving, truth = photographs(tmp_path)
+    picture = sitk.GetArrayFromImage(sitk.ReadImage(fixed))
+    picture[10:40, 50:80] = RNG.integers(0, 255, (30, 30, 3))
+    mask = np.full(picture.shape[:2], 255, np.uint8)
+    mask[8:42, 48:82] = 0
+    spoilt, mask = saved(picture, tmp_path / "spoilt.png"), saved(mask, tmp_path / "mask.png")
+    out = tmp_path / "out"
+    assert main(["register", spoilt, moving, "-o", str(out), "--mask", mask, "--quiet"]) == 0
+    place = sitk.ReadTransform(str(out / "map.tfm")).TransformPoint((40.0, 50.0))
+    np.testing.assert_allclose(place, truth.TransformPoint((40.0, 50.0)), atol=0.2)
+
+
+RNG = np.random.default_rng(8)
+
+
+def test_ctrl_c_and_a_doubtful_end(tmp_path, capsys, monkeypatch):
+    fixed, moving, _ = photographs(tmp_path)
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("regtools.commands.line.register", interrupted)
+    assert main(["register", fixed, moving, "-o", str(tmp_path / "out"), "--quiet"]) == 130
+    assert "nothing was written" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_names_are_escaped(tmp_path):
+    fixed, moving, _ = photographs(tmp_path, HOSTILE)
+    out = tmp_path / "out"
+    assert main(["register", fixed, moving, "-o", str(out), "--quiet"]) == 0
+    page = (out / "index.html").read_text("utf-8")
+    assert "<img" not in page and html.escape(HOSTILE) in page
+    assert len(re.findall("data:image/png", page)) == 3
+    assert page.count("<script") == 2 and "http" not in re.sub("http-equiv", "", page)
+
+
+def test_a_page_of_no_success_says_so(monkeypatch):
+    one = {"path": "a", "size": [4, 4], "unit": "mm"}
+    numbers = {
+        "regtools": "1",
+        "success": False,
+        "status": "no overlap",
+        "message": "no overlap: far",
+        "fixed": one,
+        "moving": one,
+        "matrix": [[1.0, 0.0], [0.0, 1.0]],
+        "shift": [0.0, 0.0],
+        "misfit": None,
+        "overlap": 0.0,
+        "gain": -1.0,
+        "offset": 0.0,
+        "distance": "ncc",
+        "surround": "zero",
+        "starts": [],
+        "path": [],
+    }
+
+    monkeypatch.setattr("regtools.commands.page._views", lambda found: [])
+    page = page_of(None, numbers, [])  # ty: ignore[invalid-argument-type]
+    assert "not called a success" in page and 'class="status bad"' in page
+
+
+def changed(page, look, before):
+    """Wait until something looks different; the page's policy forbids what waits for functions."""
+    for _ in range(100):
+        if look() != before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"still {before[:80]}")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("kind", ["photographs", "volumes"])
+def test_the_page_in_a_browser(chromium, tmp_path, kind):
+    fixed, moving = photographs(tmp_path)[:2] if kind == "photographs" else volumes(tmp_path)
+    out = tmp_path / "out"
+    assert main(["register", fixed, moving, "-o", str(out), "--quiet"]) == 0
+    with browser.open_page(chromium, f"command-{kind}", reduced_motion="reduce") as (page, watch):
+        page.goto((out / "index.html").as_uri())
+        shown = "() => document.getElementById('canvas').toDataURL()"
+        words = page.locator("#words")
+        changed(page, lambda: words.text_content(), "")
+        seen = {page.evaluate(shown)}
+        for mode in ("blink", "board", "difference"):
+            page.check(f"input[name=mode][value={mode}]")
+            seen.add(page.evaluate(shown))
+        page.check("input[name=side][value=before]")
+        seen.add(page.evaluate(shown))
+        page.locator("#where").fill("90")
+        seen.add(page.evaluate(shown))
+        assert len(seen) == 6
+        assert page.locator("#planes").is_visible() == (kind == "volumes")
+        if kind == "volumes":
+            before = page.evaluate(shown)
+            page.check("input[name=plane][value='2']")
+            changed(page, lambda: page.evaluate(shown), before)
+        for width in (390, 1100):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+        serious = [
+            one["id"]
+            for one in Axe().run(page).response["violations"]
+            if one["impact"] in ("serious", "critical")
+        ]
+        assert not serious
+        watch.check()
