@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -12,11 +13,13 @@ import torch
 
 import regtools
 
-from ..images import Picture, read_image, write_image
+from ..images import read_image, write_image
 from ..registration import Registration, register
 from .page import page_of
 
 TRANSFORM, NUMBERS, PAGE = "map.tfm", "result.json", "index.html"
+MISFIT, OVERLAP = 0.5, 0.2
+"""From here on a result is doubted, and the exit status says so."""
 _DONE, _DOUBTED, _REFUSED, _STOPPED = 0, 1, 2, 130
 
 
@@ -31,8 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns
     -------
     int
-        0 if the registration is a success, 1 if it is not, 2 if an argument or a file does not
-        fit, 130 after Ctrl-C.
+        0 if the registration is a success, 1 if there is reason to doubt it, 2 if an argument or a
+        file does not fit, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     torch.set_num_threads(max(1, options.threads))
@@ -74,7 +77,31 @@ def _register(options):
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     folder = Path(options.output)
     moved = f"moved{_ending(fixed, moving)}"
-    _check_free(folder, (moved, TRANSFORM, NUMBERS, PAGE), options.force)
+    names = moved, TRANSFORM, NUMBERS, PAGE
+    _check_free(folder, names, options.force)
+    read = {Path(one).resolve() for one in (options.fixed, options.moving, options.mask) if one}
+    if read & {(folder / name).resolve() for name in names}:
+        raise ValueError(f"output must not hold what is read; {folder} does")
+    made = _made(folder)
+    try:
+        return _registered(options, fixed, moving, moved, say)
+    finally:
+        for one in made:  # what is still empty was made for nothing
+            if not any(one.iterdir()):
+                one.rmdir()
+
+
+def _made(folder):
+    """Make a folder, now and not after a long registration; return those that are new."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"output must be a folder to write to; {folder} is not")
+    return new
+
+
+def _registered(options, fixed, moving, moved, say):
+    folder = Path(options.output)
     for name, one in (("fixed ", fixed), ("moving", moving)):
         size = " x ".join(map(str, one.domain.m))
         say(f"{name} {one.path}: {size} {'voxels' if one.domain.dim == 3 else 'pixels'}")
@@ -87,24 +114,27 @@ def _register(options):
         callback=lambda attempt: say("  " + _of_attempt(attempt)),
     )
     say(found.message)
-    folder.mkdir(parents=True, exist_ok=True)
     values = found.warp(moving.data)
-    here = _with_type(fixed, moving.dtype)
-    write_image(folder / moved, values, here, overwrite=options.force)
+    write_image(folder / moved, values, fixed, dtype=moving.dtype, overwrite=options.force)
     found.write_transform(folder / TRANSFORM, overwrite=options.force)
     numbers = numbers_of(found)
     (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), "utf-8")
     files = [moved, TRANSFORM, NUMBERS]
     (folder / PAGE).write_text(page_of(found, numbers, files), "utf-8")
     say(f"written to {folder}: {', '.join([*files, PAGE])}")
-    return _DONE if found.success else _DOUBTED
+    for warning in numbers["warnings"]:
+        say(f"warning: {warning}")
+    return _DOUBTED if numbers["warnings"] else _DONE
 
 
 def numbers_of(found: Registration) -> dict:
     """Return what a registration of files has found, as JSON takes it."""
+    assert found.pictures is not None
+    moving, fixed = found.pictures
     A, b = found.in_files()
-    moving, fixed = found.pictures or (None, None)
-    assert moving is not None and fixed is not None
+    if fixed.unit == "pixel":  # from pixel to pixel, whatever the files say of printing
+        b = (A @ fixed.origin + b - moving.origin) / moving.spacing
+        A = A * fixed.spacing / moving.spacing[:, None]
     return {
         "regtools": regtools.__version__,
         "fixed": _of_picture(fixed),
@@ -112,6 +142,7 @@ def numbers_of(found: Registration) -> dict:
         "success": found.success,
         "status": found.status.value,
         "message": found.message,
+        "warnings": list(_warnings(found)),
         "matrix": A.tolist(),
         "shift": b.tolist(),
         "distance": found.problem.distance,
@@ -134,6 +165,21 @@ def numbers_of(found: Registration) -> dict:
             for step in found.path.steps
         ],
     }
+
+
+def _warnings(found):
+    """What speaks against a result, whatever its status."""
+    if not found.success:
+        yield "This is not called a success: look at the pictures before you use the map."
+    if not found.misfit <= MISFIT:
+        yield (
+            f"The pictures have little in common: {100 * found.misfit:.0f} % of the variation of "
+            "the fixed one is not explained by the moved one. Perhaps the map is wrong."
+        )
+    if found.overlap < OVERLAP:
+        yield f"The moved picture covers only {100 * found.overlap:.0f} % of the fixed one."
+    if found.gain < 0:
+        yield "Dark and bright are exchanged between the two pictures."
 
 
 def _of_picture(picture):
@@ -159,24 +205,26 @@ def _ending(fixed, moving):
     """A format that holds the moved picture: that of the fixed one, where it loses nothing."""
     name = Path(fixed.path).name.lower()
     if fixed.unit == "pixel" and fixed.domain.dim == 2:
-        return ".tif" if moving.dtype.startswith("float") else ".png"
+        if moving.dtype in ("uint8", "uint16") and moving.n_channels != 2:
+            return ".png"
+        fits = moving.dtype in ("int8", "int16", "float32") and moving.n_channels == 1
+        return ".tif" if fits else ".nrrd"
     for ending in (".nii.gz", ".nii", ".mha", ".nrrd", ".tif", ".tiff"):
         if name.endswith(ending):
             return ending
     return ".nrrd"
 
 
-def _with_type(picture, dtype):
-    """The grid of a picture, for values of another type."""
-    return Picture(**(vars(picture) | {"dtype": dtype}))
-
-
 def _mask(path, fixed):
-    mask = read_image(path).grey
-    if mask.shape != fixed.grey.shape:
-        shapes = f"{tuple(fixed.domain.m)}; got {tuple(mask.shape)}"
-        raise ValueError(f"mask must have the size of the fixed picture, {shapes}")
-    return (mask != 0).to(torch.float64)
+    mask = read_image(path)
+    if mask.domain.m != fixed.domain.m:
+        raise ValueError(
+            f"mask must have the size of the fixed picture, {fixed.domain.m}; got {mask.domain.m}"
+        )
+    places = (mask.to_file(mask.domain), fixed.to_file(fixed.domain))
+    if fixed.unit == "mm" and not all(map(np.allclose, *places)):
+        raise ValueError("mask must lie where the fixed picture lies: their headers differ")
+    return (mask.grey.nan_to_num(0.0) != 0).to(torch.float64)
 
 
 def _check_free(folder, names, force):

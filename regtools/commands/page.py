@@ -37,19 +37,14 @@ def page_of(found: Registration, numbers: dict, names: list[str]) -> str:
     """
     data = json.dumps(_views(found)).replace("<", "\\u003c")
     template = files("regtools.commands").joinpath("page.html").read_text("utf-8")
-    good = "good" if numbers["success"] else "bad"
-    warning = ""
-    if numbers["gain"] is not None and numbers["gain"] < 0:
-        warning = "Dark and bright are exchanged between the two pictures."
-    if not numbers["success"]:
-        warning = "This is not called a success: look at the picture before you use the map."
+    good = "bad" if numbers["warnings"] else "good"
     links = " · ".join(f'<a href="{_safe(name)}">{_safe(name)}</a>' for name in names)
     filled = {
         "TITLE": f"{_file(numbers['moving'])} on {_file(numbers['fixed'])}",
         "KIND": good,
         "STATUS": _safe(numbers["status"]),
         "MESSAGE": _safe(numbers["message"].removeprefix(f"{numbers['status']}: ")),
-        "WARNING": _safe(warning),
+        "WARNING": _safe(" ".join(numbers["warnings"])),
         "FACTS": _rows(_facts(numbers)),
         "STARTS": _rows(_starts(numbers)),
         "PATH": _rows(_path(numbers)),

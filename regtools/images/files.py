@@ -15,11 +15,9 @@ for printers. Their box is counted in pixels, from 0.
 
 from __future__ import annotations
 
-import gzip
 import locale
 import math
 import os
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,12 +26,16 @@ import torch
 
 from . import _checks as checks
 from ._short import ShortRepr
+from ._whole import check_jpeg, nans_of
 from .domain import Domain
 from .spline import SplineImage
 
 MAX_PIXELS = 2**28
 """Pixels times channels that are read unless more are asked for: 2 GB as float64."""
-_FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif")  # pixels without a place
+_FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # pixels without a place
+_FORMATS = tuple(
+    f"{name}ImageIO" for name in ("GDCM", "JPEG", "Meta", "Nifti", "Nrrd", "PNG", "TIFF")
+)
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
@@ -83,7 +85,7 @@ class Picture(ShortRepr):
     def grey(self) -> torch.Tensor:
         """One value a pixel, shape ``domain.m``: of colours the luminance, else the mean.
 
-        A fourth channel, and a second of two, is taken for transparency and left out.
+        A fourth channel, and a second of two, is taken for transparency, see `known`.
         """
         n = self.n_channels
         if n == 1:
@@ -91,6 +93,19 @@ class Picture(ShortRepr):
         if n in (3, 4):
             return self.data[..., :3] @ self.data.new_tensor(_LUMINANCE)
         return self.data[..., 0] if n == 2 else self.data.mean(dim=-1)
+
+    @property
+    def known(self) -> torch.Tensor | None:
+        """How opaque each pixel is, 0 to 1, shape ``domain.m``; None if all are, or none can tell.
+
+        What a file keeps of colours where it is transparent is not meant to be seen.
+        """
+        if self.n_channels not in (2, 4):
+            return None
+        kind = np.dtype(self.dtype)
+        most = float(np.iinfo(self.dtype).max) if kind.kind in "iu" else 1.0
+        opaque = (self.data[..., -1] / most).nan_to_num(0.0).clamp(0, 1)
+        return None if opaque.min() == 1 or opaque.max() == 0 else opaque
 
     def image(self) -> SplineImage:
         """Return the grey picture as a function on its box."""
@@ -135,9 +150,10 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pict
     FileNotFoundError
         If there is no such file or folder.
     ValueError
-        If it holds no picture that can be read, is damaged, has not 2 or 3 axes, more pixels than
-        `max_pixels`, complex numbers, a spacing that is not above 0, or axes that are not at right
-        angles; or if a folder holds no DICOM series, or several.
+        If it holds no picture that can be read, is damaged, has not 2 or 3 axes, is a single slice
+        that is not axial, has more pixels than `max_pixels`, complex numbers, a spacing that is not
+        above 0, or axes that are not at right angles; or if a folder holds no DICOM series, or
+        several.
     ImportError
         If SimpleITK is not installed.
 
@@ -161,19 +177,29 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pict
         raise ValueError(
             f"path has {n_pixels} pixels, more than max_pixels = {max_pixels}; {words}"
         )
-    if place.is_file():
-        kind = reader.GetPixelIDValue(), reader.GetNumberOfComponents()
-        _check_whole(place, n_pixels * sitk.Image([1, 1], *kind).GetSizeOfPixelComponent())
+    format_ = reader.GetImageIOFromFileName(names[0])
+    if format_ not in _FORMATS:
+        raise ValueError(f"path must name a picture of a known format; {place} is {format_}")
+    if format_ == "JPEGImageIO":
+        check_jpeg(place)
+    unknown = nans_of(place) if format_ == "NiftiImageIO" else None
     try:
         image = sitk.ReadImage(names if place.is_dir() else names[0])
         array = sitk.GetArrayFromImage(image)
     except RuntimeError as error:
         raise ValueError(f"path must name a whole picture: {_reason(error, place)}") from error
+    if unknown is not None and unknown.any():  # SimpleITK made them 0
+        array[unknown.reshape(array.shape)] = np.nan
     return _picture(image, array, place)
 
 
 def write_image(
-    path: str | os.PathLike, data: torch.Tensor, like: Picture, *, overwrite: bool = False
+    path: str | os.PathLike,
+    data: torch.Tensor,
+    like: Picture,
+    *,
+    dtype: str | None = None,
+    overwrite: bool = False,
 ) -> None:
     """Write values on the grid of a picture, with its place and its type of numbers.
 
@@ -184,8 +210,11 @@ def write_image(
     data : torch.Tensor
         Shape ``like.domain.m``, or with an axis of channels more.
     like : Picture
-        Where the values belong. If its type counts in whole numbers, they are rounded, and those
-        that the type cannot hold become the nearest that it can; values that are NaN become 0.
+        Where the values belong.
+    dtype : str, optional
+        NumPy's name of the type in the file; that of `like` if left out. Of whole numbers, values
+        are rounded, and those that the type cannot hold become the nearest that it can; NaN
+        becomes 0.
     overwrite : bool
         Whether a file that is there may be replaced.
 
@@ -215,10 +244,17 @@ def write_image(
         raise ValueError(f"data must have the shape of the picture, {shapes}")
     place = to_write(path, overwrite)
     array = data.numpy(force=True)
-    kind = np.dtype(like.dtype)
+    try:
+        kind = np.dtype(like.dtype if dtype is None else dtype)
+    except TypeError as error:
+        raise ValueError(f"dtype must name a type of NumPy; got {dtype!r}") from error
+    if kind.kind not in "iuf":
+        raise ValueError(f"dtype must be of whole or floating-point numbers; got {kind}")
     if kind.kind in "iu":
-        limits = np.iinfo(like.dtype)
-        array = np.nan_to_num(array, nan=0.0).round().clip(limits.min, limits.max)
+        limits = np.iinfo(kind.name)
+        most = float(limits.max)  # of 64 bits it is one too many
+        most = np.nextafter(most, 0) if int(most) > limits.max else most
+        array = np.nan_to_num(array.astype(np.float64), nan=0.0).round().clip(limits.min, most)
     axes = (*reversed(range(dim)), *range(dim, data.ndim))
     array = np.ascontiguousarray(array.astype(kind).transpose(axes))
     image = sitk.GetImageFromArray(array, isVector=data.ndim > dim)
@@ -273,31 +309,6 @@ def _reason(error, place):
     return f"{place}: {lines[-1] if lines else error}"
 
 
-def _check_whole(place, n_bytes):
-    """Raise where a file ends too early and SimpleITK fills in what is missing, without a word."""
-    words = f"path must name a whole picture: {place} ends too early"
-    name = place.name.lower()
-    if name.endswith((".jpg", ".jpeg")):
-        opened = checks.imported("PIL.Image", "a JPEG needs {}", extra="images").open
-        try:
-            with opened(place) as image:
-                image.load()
-        except OSError as error:
-            raise ValueError(words) from error
-    if name.endswith(".nii") and place.stat().st_size < n_bytes:
-        raise ValueError(words)
-    if name.endswith(".nii.gz"):
-        try:
-            with gzip.open(place) as stream:
-                while stream.read(2**20):
-                    pass
-                found = stream.tell()
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(words) from error
-        if found < n_bytes:
-            raise ValueError(words)
-
-
 def _picture(image, array, place):
     dim = image.GetDimension()
     if np.iscomplexobj(array):
@@ -310,7 +321,8 @@ def _picture(image, array, place):
         array, dim = array[:, :, 0], 2
         origin, spacing, direction = origin[:2], spacing[:2], direction[:2, :2]
         if not np.allclose(direction.T @ direction, np.eye(2), atol=1e-4):
-            direction = np.eye(2)  # oblique: its place in space has no meaning in the plane
+            words = "a single slice that is not axial has no place in the plane of x and y"
+            raise ValueError(f"path must hold a volume, or an axial slice: {place}; {words}")
     if dim not in (2, 3):
         raise ValueError(f"path must hold a picture of 2 or 3 axes; {place} has {dim}")
     if not (np.isfinite(spacing).all() and (spacing > 0).all() and np.isfinite(origin).all()):

@@ -1,5 +1,7 @@
 """What a registration problem asks of its two images and its map."""
 
+import torch
+
 from ..images import SplineImage, checks
 from .transforms import Transform
 
@@ -56,3 +58,32 @@ def check_mask(name, mask, image):
             f"{name} must lie between 0 and 1 and not be zero everywhere; "
             f"got {float(mask.min()):g} to {float(mask.max()):g}"
         )
+
+
+def opaque(picture, mask):
+    """A mask that leaves out what is transparent in a picture."""
+    known = picture.known
+    if known is None or mask is None:
+        return known if mask is None else mask
+    fits = torch.is_tensor(mask) and mask.shape == known.shape
+    return mask * known.to(mask) if fits else mask  # else the problem says what is wrong
+
+
+def without_nan(picture, mask, name):
+    """Zero where a tensor is NaN, and a mask that is zero there too."""
+    if not (torch.is_tensor(picture) and picture.is_floating_point()):
+        return picture, mask
+    checks.check_dense(name, picture)
+    checks.check_unbatched(name, picture)
+    known = ~torch.isnan(picture)
+    if known.all():
+        return picture, mask
+    if not known.any():
+        raise ValueError(f"{name} must hold numbers; every pixel is NaN")
+    filled = torch.where(known, picture, 0)
+    if mask is None:
+        return filled, known.to(picture)
+    fits = torch.is_tensor(mask) and mask.shape == picture.shape
+    return filled, torch.where(
+        known, mask, 0
+    ) if fits else mask  # else the problem says what is wrong

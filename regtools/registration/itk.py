@@ -76,7 +76,8 @@ def write_transform(
     """Write an affine map as an ITK transform, from points of the reference to the template's.
 
     That is what SimpleITK's ``Resample(template, reference, transform)`` takes, and what 3D Slicer
-    and ANTs read.
+    and ANTs read. Resampled with B-splines the picture is that of `Registration.warp`, but for two
+    pixels at the border of the template.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ import torch
 
 from ..images import Domain, Picture, SplineImage, checks
 from ..solvers import SolverResult, Status
+from ._arguments import opaque, without_nan
 from .boxes import laid
 from .itk import as_headers_say, boxes_of, to_files, write_transform
 from .path import PathResult, check_thetas
@@ -86,7 +87,8 @@ class Registration(SolverResult):
         Returns
         -------
         torch.Tensor
-            Of the shape of the reference; zero where the template is not known, see `covered`.
+            Of the shape of the reference; zero where the template is not known: see `covered`, and
+            where `picture` is NaN.
 
         Raises
         ------
@@ -102,9 +104,14 @@ class Registration(SolverResult):
             if picture.shape != data.shape:
                 shapes = f"{tuple(data.shape)}; got {tuple(picture.shape)}"
                 raise ValueError(f"picture must have the shape of the template, {shapes}")
-            checks.check_finite("picture", picture, "pixel")
             data = picture
-        moved = SplineImage(data, domain, extension)(self.transform(self.w, self.problem.points))
+        known, y = ~torch.isnan(data), self.transform(self.w, self.problem.points)
+        data = torch.where(known, data, 0.0)
+        checks.check_finite("picture", data, "pixel")
+        moved = SplineImage(data, domain, extension)(y)
+        if not known.all():
+            seen = SplineImage(known.to(data), domain, extension)(y)
+            moved = torch.where(seen > 0.5, moved, 0.0)
         moved = moved.reshape(self.problem.domain.m)
         return moved if extension == "zero" else torch.where(self.covered(), moved, 0.0)
 
@@ -165,7 +172,8 @@ def register(
         template is then laid with its centre on that of the reference, with cells of
         one width that gives both boxes the same area or volume. A `SplineImage` has a box of its
         own, in one unit with that of the other. Of a `Picture`, as `read_image` returns it, the
-        grey values are registered; the search begins where the headers put both.
+        grey values are registered, transparent pixels count as not known, and the search
+        begins where the headers put both.
     domain : Domain, optional
         The box of the reference, for two tensors. Without it cells have the width one.
     transform : Affine, optional
@@ -217,9 +225,11 @@ def register(
         if domain is not None:
             raise ValueError("domain must be left out where the pictures have theirs")
         pictures, boxes = (template, reference), boxes_of(template, reference)
+        template_mask = opaque(template, template_mask)
+        reference_mask = opaque(reference, reference_mask)
         template, reference = template.grey, reference.grey
-    template, template_mask = _without_nan(template, template_mask, "template")
-    reference, reference_mask = _without_nan(reference, reference_mask, "reference")
+    template, template_mask = without_nan(template, template_mask, "template")
+    reference, reference_mask = without_nan(reference, reference_mask, "reference")
     moving, fixed = _images(template, reference, domain, boxes)
     transform = Affine(moving.domain.dim) if transform is None else transform
     if not isinstance(transform, Affine):
@@ -281,26 +291,6 @@ def default_thetas(domain: Domain) -> list[float]:
     first = max(1.0, 1000 * (min(domain.m) / 64) ** 4)
     n = 1 + math.ceil(2 * math.log10(first / 0.01))
     return np.geomspace(first, 0.01, n).tolist()
-
-
-def _without_nan(picture, mask, name):
-    """Zero where a tensor is NaN, and a mask that is zero there too."""
-    if not (torch.is_tensor(picture) and picture.is_floating_point()):
-        return picture, mask
-    checks.check_dense(name, picture)
-    checks.check_unbatched(name, picture)
-    known = ~torch.isnan(picture)
-    if known.all():
-        return picture, mask
-    if not known.any():
-        raise ValueError(f"{name} must hold numbers; every pixel is NaN")
-    filled = torch.where(known, picture, 0)
-    if mask is None:
-        return filled, known.to(picture)
-    fits = torch.is_tensor(mask) and mask.shape == picture.shape
-    return filled, torch.where(
-        known, mask, 0
-    ) if fits else mask  # else the problem says what is wrong
 
 
 def _images(template, reference, domain, boxes=None):

@@ -3,12 +3,14 @@
 import html
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import skimage.data
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 
 import browser
 from regtools.commands import main
@@ -129,6 +131,10 @@ def test_nothing_is_overwritten(tmp_path, capsys):
 def test_what_does_not_fit_is_refused(tmp_path, capsys):
     fixed, moving, _ = photographs(tmp_path)
     volume = volumes(tmp_path)[0]
+    image = sitk.ReadImage(volume)
+    turned = str(tmp_path / "turned.nii.gz")
+    image.SetOrigin((0.0, 0.0, 0.0))
+    sitk.WriteImage(image, turned)
     (tmp_path / "text.png").write_text("no picture")
     flat = saved(np.full((20, 20), 7, np.uint8), tmp_path / "flat.png")
     for pair, words in [
@@ -137,10 +143,17 @@ def test_what_does_not_fit_is_refused(tmp_path, capsys):
         ((fixed, volume), "one unit"),
         ((fixed, flat), "template must not be constant"),
         ((fixed, moving, "--mask", moving), "mask must have the size"),
+        ((volume, volume, "--mask", turned), "their headers differ"),
     ]:
         assert main(["register", *pair, "-o", str(tmp_path / "out"), "--quiet"]) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "moved.png").write_bytes(Path(moving).read_bytes())
+    inside = str(tmp_path / "in" / "moved.png")
+    assert main(["register", fixed, inside, "-o", str(tmp_path / "in"), "--force"]) == 2
+    assert "must not hold what is read" in capsys.readouterr().err
+    assert Path(inside).read_bytes() == Path(moving).read_bytes()
     with pytest.raises(SystemExit):
         main(["register", fixed])
 
@@ -159,6 +172,56 @@ def test_a_mask_leaves_pixels_out(tmp_path):
 
 
 RNG = np.random.default_rng(8)
+
+
+def test_pictures_of_something_else_are_doubted(tmp_path, capsys):
+    fixed = saved(RNG.integers(0, 255, (40, 50)).astype(np.uint8), tmp_path / "a.png")
+    moving = saved(RNG.integers(0, 255, (50, 40)).astype(np.uint8), tmp_path / "b.png")
+    assert main(["register", fixed, moving, "-o", str(tmp_path / "out")]) == 1
+    assert "warning: The pictures have little in common" in capsys.readouterr().out
+    page = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert 'class="status bad"' in page and "little in common" in page
+
+
+@pytest.mark.parametrize(
+    ("kind", "ending"),
+    [("uint16", ".png"), ("int16", ".tif"), ("float32", ".tif"), ("int32", ".nrrd")],
+)
+def test_every_type_finds_a_format(tmp_path, kind, ending):
+    y, x = np.mgrid[:40, :50]
+    blob = 100 * np.exp(-((x - 22) ** 2 + (y - 20) ** 2) / 60.0)
+    blob += 60 * np.exp(-((x - 32) ** 2 + (y - 14) ** 2) / 30.0)
+    fixed = saved(blob.astype(np.uint8), tmp_path / "fixed.png")
+    name, image = "moving.tif", sitk.GetImageFromArray(np.roll(blob, 2, axis=1).astype(kind))
+    sitk.WriteImage(image, str(tmp_path / name))
+    out = tmp_path / "out"
+    assert main(["register", fixed, str(tmp_path / name), "-o", str(out), "--quiet"]) == 0
+    moved = sitk.GetArrayFromImage(sitk.ReadImage(str(out / f"moved{ending}")))
+    assert moved.dtype == kind and np.abs(moved - blob).max() < 3
+    numbers = json.loads((out / "result.json").read_text("utf-8"))
+    place = np.array(numbers["matrix"]) @ (24, 18) + numbers["shift"]
+    np.testing.assert_allclose(place, (26, 18), atol=0.05)
+
+
+def test_pixels_are_pixels_whatever_the_print_size(tmp_path):
+    """Two JPEG of other resolution for printers: the page counts in pixels, the map as ITK does."""
+    fixed, moving, truth = photographs(tmp_path)
+    paths = []
+    for path, dpi in [(fixed, 72), (moving, 300)]:
+        paths.append(str(tmp_path / f"{dpi}.jpg"))
+        Image.open(path).save(paths[-1], dpi=(dpi, dpi), quality=98)
+    out = tmp_path / "out"
+    assert main(["register", *paths, "-o", str(out), "--quiet"]) == 0
+    numbers = json.loads((out / "result.json").read_text("utf-8"))
+    place = np.array(numbers["matrix"]) @ (40, 30) + numbers["shift"]
+    np.testing.assert_allclose(place, truth.TransformPoint((40, 30)), atol=0.3)
+    here, there = (sitk.ReadImage(path) for path in paths)
+    point = sitk.ReadTransform(str(out / "map.tfm")).TransformPoint(
+        here.TransformContinuousIndexToPhysicalPoint((40, 30))
+    )
+    np.testing.assert_allclose(
+        there.TransformPhysicalPointToContinuousIndex(point), place, atol=1e-6
+    )
 
 
 def test_ctrl_c_and_a_doubtful_end(tmp_path, capsys, monkeypatch):
@@ -201,6 +264,7 @@ def test_a_page_of_no_success_says_so(monkeypatch):
         "surround": "zero",
         "starts": [],
         "path": [],
+        "warnings": ["This is not called a success"],
     }
 
     monkeypatch.setattr("regtools.commands.page._views", lambda found: [])

@@ -160,7 +160,7 @@ TENSORS += [
     ("register", "template", lambda v: registered(template=v), TEMPLATE, "nan shorter"),
     ("register", "reference", lambda v: registered(reference=v), REFERENCE, "nan shorter"),
     ("register", "start", lambda v: registered(start=v), START, "axis"),
-    ("register", "picture", FOUND.warp, TEMPLATE, "column"),
+    ("register", "picture", FOUND.warp, TEMPLATE, "column nan"),
     ("choose_surround", "picture", choose_surround, TEMPLATE, "axis column shorter single"),
     ("conjugate_gradient", "A", lambda v: conjugate_gradient(v, RIGHT).x, MATRIX, "nan inf sparse"),
     ("conjugate_gradient", "b", lambda v: conjugate_gradient(MATRIX, v).x, RIGHT, "column"),

@@ -181,3 +181,43 @@ def test_pictures_that_do_not_go_together(pair, tmp_path):
         register(*pair, domain=pair[0].domain)
     with pytest.raises(TypeError, match="template must be a tensor, or both"):
         register(pair[0], pair[1].image())
+
+
+def test_what_is_not_known_does_not_count(pair, tmp_path):
+    """Half of each picture is NaN in the file, and garbage under transparency."""
+    volumes = []
+    for k, one in enumerate(pair):
+        image = sitk.ReadImage(one.path)
+        array = sitk.GetArrayFromImage(image)
+        array[:, :, :6] = np.nan
+        spoilt = sitk.GetImageFromArray(array)
+        spoilt.CopyInformation(image)
+        sitk.WriteImage(spoilt, str(tmp_path / f"{k}.nii.gz"))
+        volumes.append(read_image(tmp_path / f"{k}.nii.gz"))
+    found = register(*volumes, start="identity")
+    ours, b = found.in_files()
+    x = 13.5 + 4 * RNG.standard_normal((200, 3))
+    assert found.surround == "overlap"
+    assert np.linalg.norm(x @ (ours - A).T + b - B, axis=1).mean() < 0.3
+    moved = found.warp(volumes[0].data)
+    assert torch.isfinite(moved).all() and float(moved.max()) > 50
+
+
+def test_transparent_pixels_do_not_count(tmp_path):
+    truth = photographs(tmp_path)
+    for name in ("moving.png", "fixed.jpg"):
+        picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name)))
+        opaque = np.full((*picture.shape[:2], 1), 255, np.uint8)
+        opaque[:9], picture[:9] = 0, 255 * (RNG.random((9, *picture.shape[1:])) > 0.5)
+        clear = np.concatenate([picture, opaque], axis=2)
+        image = sitk.GetImageFromArray(clear, isVector=True)
+        sitk.WriteImage(image, str(tmp_path / f"clear-{name[:-4]}.png"))
+    pair = [read_image(tmp_path / f"clear-{name}.png") for name in ("moving", "fixed")]
+    found = register(*pair)
+    ours, b = found.in_files()
+    assert found.success
+    np.testing.assert_allclose(ours @ (25, 24) + b, truth.TransformPoint((25, 24)), atol=0.5)
+    half = torch.ones(pair[1].domain.m, dtype=torch.float64)
+    half[:5] = 0
+    again = register(*pair, reference_mask=half)
+    assert float(again.problem.overlap.seen.sum()) == 45 * (44 - 9)
