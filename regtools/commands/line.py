@@ -14,7 +14,7 @@ import torch
 import regtools
 
 from ..images import read_image, write_image
-from ..registration import Registration, register
+from ..registration import Registration, read_transform, register
 from .page import page_of
 
 TRANSFORM, NUMBERS, PAGE = "map.tfm", "result.json", "index.html"
@@ -66,6 +66,10 @@ def _parser():
     command.add_argument("--surround", choices=("auto", "zero", "overlap"), default="auto",
                          help="what lies outside a picture: black, or more of it")  # fmt: skip
     command.add_argument("--mask", help="a picture on the grid of fixed: not 0 where it counts")
+    command.add_argument("--start", help="an ITK transform to begin with, instead of a search")
+    command.add_argument("--labels", help="a picture on the grid of moving, moved by nearest pixel")
+    command.add_argument("--outside", type=float, default=0.0,
+                         help="what stands where moving is not known (0)")  # fmt: skip
     command.add_argument("--force", action="store_true", help="replace files that are there")
     command.add_argument("--quiet", action="store_true", help="say nothing but errors")
     command.add_argument("--threads", type=int, default=2, help="of the processor (2)")
@@ -77,14 +81,18 @@ def _register(options):
     fixed, moving = read_image(options.fixed), read_image(options.moving)
     folder = Path(options.output)
     moved = f"moved{_ending(fixed, moving)}"
-    names = moved, TRANSFORM, NUMBERS, PAGE
+    labels = None if options.labels is None else _labels(options.labels, moving)
+    names = [moved, TRANSFORM, NUMBERS, PAGE]
+    if labels is not None:
+        names.append(f"labels{_ending(fixed, labels)}")
     _check_free(folder, names, options.force)
-    read = {Path(one).resolve() for one in (options.fixed, options.moving, options.mask) if one}
+    given = options.fixed, options.moving, options.mask, options.start, options.labels
+    read = {Path(one).resolve() for one in given if one}
     if read & {(folder / name).resolve() for name in names}:
         raise ValueError(f"output must not hold what is read; {folder} does")
     made = _made(folder)
     try:
-        return _registered(options, fixed, moving, moved, say)
+        return _registered(options, fixed, moving, labels, names, say)
     finally:
         for one in made:  # what is still empty was made for nothing
             if not any(one.iterdir()):
@@ -100,8 +108,8 @@ def _made(folder):
     return new
 
 
-def _registered(options, fixed, moving, moved, say):
-    folder = Path(options.output)
+def _registered(options, fixed, moving, labels, names, say):
+    folder, (moved, *_) = Path(options.output), names
     for name, one in (("fixed ", fixed), ("moving", moving)):
         size = " x ".join(map(str, one.domain.m))
         say(f"{name} {one.path}: {size} {'voxels' if one.domain.dim == 3 else 'pixels'}")
@@ -110,16 +118,21 @@ def _registered(options, fixed, moving, moved, say):
         fixed,
         distance=options.distance,
         surround=options.surround,
+        start="auto" if options.start is None else read_transform(options.start, (moving, fixed)),
         reference_mask=None if options.mask is None else _mask(options.mask, fixed),
         callback=lambda attempt: say("  " + _of_attempt(attempt)),
     )
     say(found.message)
-    values = found.warp(moving.data)
+    values = found.warp(moving.data, outside=options.outside)
     write_image(folder / moved, values, fixed, dtype=moving.dtype, overwrite=options.force)
+    if labels is not None:
+        values = found.warp(labels.data, by_nearest=True)
+        kind = {"dtype": labels.dtype, "overwrite": options.force}
+        write_image(folder / names[-1], values, fixed, **kind)
     found.write_transform(folder / TRANSFORM, overwrite=options.force)
     numbers = numbers_of(found)
     (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), "utf-8")
-    files = [moved, TRANSFORM, NUMBERS]
+    files = [name for name in names if name != PAGE]
     (folder / PAGE).write_text(page_of(found, numbers, files), "utf-8")
     say(f"written to {folder}: {', '.join([*files, PAGE])}")
     for warning in numbers["warnings"]:
@@ -216,15 +229,24 @@ def _ending(fixed, moving):
 
 
 def _mask(path, fixed):
-    mask = read_image(path)
-    if mask.domain.m != fixed.domain.m:
-        raise ValueError(
-            f"mask must have the size of the fixed picture, {fixed.domain.m}; got {mask.domain.m}"
-        )
-    places = (mask.to_file(mask.domain), fixed.to_file(fixed.domain))
-    if fixed.unit == "mm" and not all(map(np.allclose, *places)):
-        raise ValueError("mask must lie where the fixed picture lies: their headers differ")
+    mask = _on_grid(path, fixed, "mask", "fixed")
     return (mask.grey.nan_to_num(0.0) != 0).to(torch.float64)
+
+
+def _labels(path, moving):
+    return _on_grid(path, moving, "labels", "moving")
+
+
+def _on_grid(path, picture, name, other):
+    """A picture that lies where another lies."""
+    found = read_image(path)
+    if found.domain.m != picture.domain.m:
+        sizes = f"{picture.domain.m}; got {found.domain.m}"
+        raise ValueError(f"{name} must have the size of the {other} picture, {sizes}")
+    places = (found.to_file(found.domain), picture.to_file(picture.domain))
+    if picture.unit == "mm" and not all(map(np.allclose, *places)):
+        raise ValueError(f"{name} must lie where the {other} picture lies: their headers differ")
+    return found
 
 
 def _check_free(folder, names, force):

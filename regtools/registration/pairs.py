@@ -21,6 +21,7 @@ from .problem import SURROUNDS, RegistrationProblem
 from .search import Attempt, Search, covered, wishes
 from .surround import choose_surround
 from .transforms import Affine
+from .warping import nearest, warped
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -75,7 +76,13 @@ class Registration(SolverResult):
     template: SplineImage = field(repr=False)
     pictures: tuple[Picture, Picture] | None = field(default=None, repr=False)
 
-    def warp(self, picture: torch.Tensor | None = None) -> torch.Tensor:
+    def warp(
+        self,
+        picture: torch.Tensor | None = None,
+        *,
+        by_nearest: bool = False,
+        outside: float = 0.0,
+    ) -> torch.Tensor:
         """Return the template, moved onto the grid of the reference.
 
         Parameters
@@ -83,37 +90,41 @@ class Registration(SolverResult):
         picture : torch.Tensor, optional
             What to move instead, such as another channel of the template, of its shape; with an
             axis more, all channels of the last axis.
+        by_nearest : bool
+            Whether to take the nearest pixel instead of a spline: for labels, of any type.
+        outside : float
+            What stands where the template is not known.
 
         Returns
         -------
         torch.Tensor
-            Of the shape of the reference; zero where the template is not known: see `covered`, and
-            where `picture` is NaN.
+            Of the shape of the reference; `outside` where the template is not known: see `covered`,
+            and where `picture` is NaN.
 
         Raises
         ------
         TypeError, ValueError
-            If `picture` has another dtype or shape than the template, or is not finite.
+            If `picture` has another shape than the template or, unless it is moved `by_nearest`,
+            another dtype, or is not finite, or `outside` is not a finite number.
         """
-        extension = "zero" if self.surround == "zero" else "mirror"
         data, domain = self.template.data, self.template.domain
+        by_nearest = checks.check_flag("by_nearest", by_nearest)
+        outside = checks.number("outside", outside)
         if picture is not None:
-            checks.check_like("picture", picture, data)
+            if not (by_nearest and torch.is_tensor(picture)):
+                checks.check_like("picture", picture, data)
             if picture.ndim == data.ndim + 1 and picture.shape[:-1] == data.shape:
-                return torch.stack([self.warp(one) for one in picture.unbind(-1)], dim=-1)
+                options = {"by_nearest": by_nearest, "outside": outside}
+                return torch.stack([self.warp(one, **options) for one in picture.unbind(-1)], -1)
             if picture.shape != data.shape:
                 shapes = f"{tuple(data.shape)}; got {tuple(picture.shape)}"
                 raise ValueError(f"picture must have the shape of the template, {shapes}")
             data = picture
-        known, y = ~torch.isnan(data), self.transform(self.w, self.problem.points)
-        data = torch.where(known, data, 0.0)
-        checks.check_finite("picture", data, "pixel")
-        moved = SplineImage(data, domain, extension)(y)
-        if not known.all():
-            seen = SplineImage(known.to(data), domain, extension)(y)
-            moved = torch.where(seen > 0.5, moved, 0.0)
-        moved = moved.reshape(self.problem.domain.m)
-        return moved if extension == "zero" else torch.where(self.covered(), moved, 0.0)
+        y, m = self.transform(self.w, self.problem.points), self.problem.domain.m
+        if by_nearest:
+            return nearest(data, domain, y, outside).reshape(m)
+        extension = "zero" if self.surround == "zero" else "mirror"
+        return warped(data, domain, y, extension, outside).reshape(m)
 
     def in_files(self) -> tuple[np.ndarray, np.ndarray]:
         """Return A and b in the coordinates of the files, from the reference's to the template's.

@@ -174,6 +174,30 @@ def test_a_mask_leaves_pixels_out(tmp_path):
 RNG = np.random.default_rng(8)
 
 
+def test_labels_keep_their_numbers_and_a_start_is_taken(tmp_path, capsys):
+    fixed, moving = volumes(tmp_path)
+    image = sitk.ReadImage(moving)
+    kinds = np.array([0, 3, 250], np.uint8)
+    labels = sitk.GetImageFromArray(kinds[np.digitize(sitk.GetArrayFromImage(image), (20, 60))])
+    labels.CopyInformation(image)
+    sitk.WriteImage(labels, str(tmp_path / "labels.nrrd"))
+    sitk.WriteTransform(sitk.TranslationTransform(3, (2.0, 0, 0)), str(tmp_path / "start.tfm"))
+    out, more = tmp_path / "out", ["--labels", str(tmp_path / "labels.nrrd"), "--outside", "-50"]
+    more += ["--start", str(tmp_path / "start.tfm")]
+    assert main(["register", fixed, moving, "-o", str(out), *more]) == 0
+    assert "start own 0" in capsys.readouterr().out
+    found = sitk.ReadImage(str(out / "labels.nii.gz"))
+    transform = sitk.ReadTransform(str(out / "map.tfm"))
+    theirs = sitk.Resample(labels, sitk.ReadImage(fixed), transform, sitk.sitkNearestNeighbor, 0)
+    ours, theirs = (sitk.GetArrayFromImage(one) for one in (found, theirs))
+    assert ours.dtype == np.uint8 and set(np.unique(ours)) == {0, 3, 250}
+    assert (ours != theirs).mean() < 1e-3  # on a border between two cells either will do
+    moved = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "moved.nii.gz")))
+    assert moved.min() == -50 and (moved == -50).mean() > 0.05
+    assert main(["register", fixed, moving, "-o", str(out), "--labels", fixed, "--force"]) == 2
+    assert "labels must lie where the moving picture lies" in capsys.readouterr().err
+
+
 def test_pictures_of_something_else_are_doubted(tmp_path, capsys):
     fixed = saved(RNG.integers(0, 255, (40, 50)).astype(np.uint8), tmp_path / "a.png")
     moving = saved(RNG.integers(0, 255, (50, 40)).astype(np.uint8), tmp_path / "b.png")

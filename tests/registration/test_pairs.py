@@ -284,3 +284,29 @@ def test_pixels_that_are_nan_are_not_known():
         register(*holes, domain=BOX, template_mask=torch.ones(3, 3, dtype=torch.float64))
     with pytest.raises(ValueError, match="template must hold numbers"):
         register(torch.full(BOX.m, torch.nan, dtype=torch.float64), pair[1], domain=BOX)
+
+
+def test_what_stands_outside_and_labels():
+    A, b = turn(20, shift=(4.0, 0.0))
+    pair = scene(A, b)
+    found = register(*pair, domain=BOX, start=torch.from_numpy(np.concatenate([A.ravel(), b])))
+    inside = found.covered()
+    assert 0 < inside.sum() < inside.numel()
+    filled = found.warp(outside=-7.0)
+    assert (filled[~inside] == -7).all() and torch.equal(filled[inside], found.warp()[inside])
+    labels = (pair[0] > 120).int() * 9
+    moved = found.warp(labels, by_nearest=True, outside=3)
+    assert moved.dtype == torch.int32 and (moved[~inside] == 3).all()
+    assert set(moved[inside].unique().tolist()) == {0, 9}
+    x = BOX.cell_centers()[inside.flatten()]
+    y = (found.transform(found.w, x).numpy() - BOX.lower) / BOX.h - 0.5
+    known = scipy.ndimage.map_coordinates(labels.numpy(), y.T, order=0, mode="nearest")
+    assert (moved[inside].numpy() != known).mean() < 1e-3
+    two = torch.stack([labels, labels + 1], dim=-1)
+    assert torch.equal(found.warp(two, by_nearest=True, outside=3)[..., 0], moved)
+    with pytest.raises(ValueError, match="outside must be"):
+        found.warp(outside=torch.nan)
+    with pytest.raises(TypeError, match="by_nearest must be"):
+        found.warp(by_nearest="yes")  # ty: ignore[invalid-argument-type]
+    with pytest.raises(ValueError, match="picture must have the shape"):
+        found.warp(labels[1:], by_nearest=True)
