@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         file does not fit, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    before = torch.get_num_threads()
     torch.set_num_threads(max(1, options.threads))
     try:
         return _register(options)
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"regtools: {error}", file=sys.stderr)
         return _REFUSED
+    finally:
+        torch.set_num_threads(before)
 
 
 def _parser():

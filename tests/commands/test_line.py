@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import skimage.data
+import torch
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
@@ -71,7 +72,9 @@ def volumes(folder):
 def test_two_photographs(tmp_path, capsys):
     fixed, moving, truth = photographs(tmp_path)
     out = tmp_path / "new" / "folder"
-    assert main(["register", fixed, moving, "-o", str(out), "--threads", "1"]) == 0
+    threads = torch.get_num_threads()
+    assert main(["register", fixed, moving, "-o", str(out), "--threads", "3"]) == 0
+    assert torch.get_num_threads() == threads
     said = capsys.readouterr().out
     assert "fixed.png: 90 x 80 pixels" in said and "start " in said and "converged" in said
     assert {path.name for path in out.iterdir()} == NAMES | {"moved.png"}
