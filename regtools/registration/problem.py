@@ -294,9 +294,12 @@ class RegistrationProblem:
         """Return gain a and offset b, of a 𝒯 + b nearest to ℛ where both are seen."""
         y = self.moved_points(w)
         v = None if self.overlap is None else self.overlap.visibility(y)
-        n, values = len(y), self.template(y, theta)
-        moments = distances.Moments.of(values, self.reference_values(theta), v)
+        n, found = len(y), (self.template(y, theta), self.reference_values(theta))
+        # Counted in its own range each, so that the damping means the same in all units.
+        ranges = [float(one.detach().std()) or 1.0 for one in found]
+        moments = distances.Moments.of(found[0] / ranges[0], found[1] / ranges[1], v)
         (t_mean, t_spread), (r_mean, r_spread) = self._units
+        t_spread, r_spread = t_spread * ranges[0], r_spread * ranges[1]
         gain, offset = (float(part) for part in distances.brightness(moments, n))
         gain *= r_spread / t_spread
         return gain, r_mean + r_spread * offset - gain * t_mean

@@ -207,6 +207,16 @@ def test_register_does_not_mind_brightness(changed, gain):
     assert ("exchanged" in found.message) == (gain < 0)
 
 
+@pytest.mark.parametrize("distance", ["ssd", "ncc"])
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_gain_is_that_of_any_unit(unit, distance):
+    A, b = turn(5)
+    pair = [unit * one for one in scene(A, b, noise=0.5)]
+    found = register(*pair, domain=BOX, start="identity", distance=distance)
+    assert found.success and found.gain == pytest.approx(1.0, rel=0.01)
+    assert abs(found.offset) < 2 * unit
+
+
 def test_another_word_is_refused():
     with pytest.raises(ValueError, match="distance must be"):
         RegistrationProblem(*(SplineImage(x, DOMAIN) for x in PICTURES), Affine(2), distance="mi")
