@@ -6,14 +6,14 @@ import base64
 import html
 import io
 import json
+import math
 import re
 from importlib.resources import files
 
 import numpy as np
-import torch
 
-from ..images import SplineImage, checks
-from ..registration import Registration
+from ..images import checks
+from ..registration import Registration, identity_starts, warped
 
 LARGEST, SMALLEST = 700, 420
 """Pixels of the longer side of a picture on the page."""
@@ -108,15 +108,11 @@ def _views(found):
     gain, offset = found.gain, found.offset
     here = fixed.grey.nan_to_num(0.0)
     dim, m, h = problem.domain.dim, problem.domain.m, problem.domain.h
-    start = problem.together if problem.together is not None else problem.identity()
-    known = moving.grey.nan_to_num(0.0)
-    image = SplineImage(known, found.template.domain, "mirror")
     sides = {}
-    for name, w in (("before", start), ("after", found.w)):
+    for name, w in (("before", identity_starts(problem)[0]), ("after", found.w)):
         y = found.transform(w, problem.points)
-        inside = image.domain.contains(y)
-        values = torch.where(inside, gain * image(y) + offset, torch.nan)
-        sides[name] = values.reshape(m)
+        values = warped(moving.grey, found.template.domain, y, "mirror", math.nan)
+        sides[name] = (gain * values + offset).reshape(m)
     low, high = np.quantile(here.numpy(), (0.005, 0.995))
     grey = lambda one: ((one - low) / max(high - low, 1e-300)).numpy()  # noqa: E731
     pictures = {"fixed": grey(here)} | {name: grey(one) for name, one in sides.items()}

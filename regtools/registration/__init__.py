@@ -30,6 +30,7 @@ from .starts import (
 )
 from .surround import choose_surround
 from .transforms import Affine, AffineSubset, Transform
+from .warping import warped
 
 __all__ = [
     "MATRICES",
@@ -73,5 +74,6 @@ __all__ = [
     "register",
     "relative_spectrum",
     "second_order_model",
+    "warped",
     "write_transform",
 ]

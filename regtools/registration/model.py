@@ -174,18 +174,15 @@ def _plain(problem, families, exact):
 
 def _normalised(problem, families, exact):
     """The loss of `overlap`, V (Q + E σ²) / (D + E), with its derivatives."""
-    (Q, D), overlap = families, problem.overlap
-    M, N = D.value + overlap.extra, Q.value + overlap.extra * overlap.variance
-    volume = problem.box_volume
-    gradient = (Q.gradient - N / M * D.gradient) / M
+    (Q, D), overlap, volume = families, problem.overlap, problem.box_volume
+    top, bottom = Q + overlap.extra * overlap.variance, D + overlap.extra
+    found = top / bottom * volume
     if exact:
-        both = torch.outer(gradient, D.gradient)
-        matrix = (Q.matrix - N / M * D.matrix - both - both.T) / M
-    else:
-        both = torch.outer(Q.gradient, D.gradient) / M**2
-        alone = torch.outer(D.gradient, D.gradient) * N / M**3
-        matrix = Q.matrix / M - (both + both.T - alone) / 2
-    return volume * N / M, volume * gradient, volume * matrix
+        return found
+    N, M = top.value, bottom.value
+    both = torch.outer(Q.gradient, D.gradient) / M**2
+    alone = torch.outer(D.gradient, D.gradient) * N / M**3
+    return found._replace(matrix=volume * (Q.matrix / M - (both + both.T - alone) / 2))
 
 
 def _looked_at(problem, theta):

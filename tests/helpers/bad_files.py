@@ -13,8 +13,8 @@ FOLDER = Path(tempfile.mkdtemp())
 DATA = torch.arange(20.0, dtype=torch.float64).reshape(5, 4)
 
 
-def header(**fields):
-    """A MetaImage of 5 x 4 bytes, with a header of one's own."""
+def header(content=bytes(range(20)), **fields):
+    """A MetaImage, of 5 x 4 bytes if nothing is said, with a header of one's own."""
     lines = {
         "ObjectType": "Image",
         "NDims": 2,
@@ -23,7 +23,7 @@ def header(**fields):
         "ElementType": "MET_UCHAR",
     } | fields
     text = "\n".join(f"{name} = {value}" for name, value in lines.items())
-    return text.encode() + b"\nElementDataFile = LOCAL\n" + bytes(range(20))
+    return text.encode() + b"\nElementDataFile = LOCAL\n" + content
 
 
 def stored(name, content):
