@@ -8,8 +8,8 @@ Eight photographs of scikit-image, N maps each (6 by default) in three ranges of
 its box; an object is what a soft blob shows of it, and all else is black. Found means that
 the mapped points are off by less than a pixel in the mean. Beside this package: SIFT and RANSAC of
 scikit-image, and SimpleITK where it is installed. With --brightness another table: `register` on
-two pairs of each photograph, turned by up to 15°, whose reference is brighter, or inverted, by
-squared differences and by correlation.
+two pairs of each photograph, turned by up to 15°, whose reference is brighter, or inverted, or
+folded about its median grey value, by squared differences and the other distances.
 """
 
 import argparse
@@ -169,7 +169,7 @@ def measure(methods, n_maps, kind):
     return off, spent
 
 
-def brightness():
+def brightness(asked, distances):
     """Print how often `register` finds the map if the grey values differ, and what it says."""
     shade = np.linspace(0.6, 1.4, M)[:, None]
     kinds = {
@@ -181,27 +181,34 @@ def brightness():
         "lit from one side": lambda grey: shade * grey,
         "the same, evened": lambda grey: shade * grey,
         "inverted": lambda grey: 255 - grey,
+        "folded": lambda grey: 2 * np.abs(grey - np.median(grey)),
     }
+    kinds = {kind: changed for kind, changed in kinds.items() if kind in asked or not asked}
     x, rows = DOMAIN.cell_centers().numpy(), {}
     for k, image in enumerate(IMAGES):
         picture = photograph(image)
         for draw in range(2):
             (template, reference), A, b = pair(picture, 15, np.random.default_rng([k, draw]))
-            for (kind, changed), distance in itertools.product(kinds.items(), ("ssd", "ncc")):
+            for (kind, changed), distance in itertools.product(kinds.items(), distances):
                 images = [template, changed(reference)]
                 if "evened" in kind:
                     images = [one / scipy.ndimage.gaussian_filter(one, 8) for one in images]
+                start = time.process_time()
                 found = register(*map(torch.from_numpy, images), domain=DOMAIN, distance=distance)
+                spent = time.process_time() - start
                 w = found.w.numpy()
                 gap = np.linalg.norm(x @ (w[:4].reshape(2, 2) - A).T + w[4:] - b, axis=1).mean()
-                rows.setdefault((kind, distance), []).append((gap, found.success))
-    print("reference                 found (median error)   wrong, and called a success")
+                rows.setdefault((kind, distance), []).append((gap, found.success, spent))
+    print("reference                 found (median error)   wrong, and called a success   CPU s")
     for (kind, distance), row in rows.items():
-        gaps, success = np.array(row).T
+        gaps, success, spent = np.array(row).T
         good = gaps[gaps < 1]
         median = f"{np.median(good):.3f}" if len(good) else "–"
         wrong = int(((gaps >= 1) & (success == 1)).sum())
-        print(f"{kind:18s} {distance:5s} {len(good):2d} of {len(gaps)} ({median}) {wrong:20d}")
+        print(
+            f"{kind:18s} {distance:5s} {len(good):2d} of {len(gaps)} ({median}) {wrong:20d}", end=""
+        )
+        print(f"{np.median(spent):20.2f}")
 
 
 def main():
@@ -224,10 +231,12 @@ def main():
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--methods", choices=methods, nargs="+", default=list(methods))
     parser.add_argument("--brightness", action="store_true", help="another table, see above")
+    parser.add_argument("--kinds", nargs="+", default=[], help="of brightness; all if left out")
+    parser.add_argument("--distances", nargs="+", default=["ssd", "ncc", "mi", "ngf"])
     asked = parser.parse_args()
     torch.set_num_threads(1)
     if asked.brightness:
-        brightness()
+        brightness(asked.kinds, asked.distances)
         return
     methods = {name: methods[name] for name in asked.methods}
     by_path("zero")(*pair(photograph("camera"), 15, np.random.default_rng(0))[0])  # compiles

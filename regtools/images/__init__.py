@@ -13,6 +13,7 @@ from ._taylor import local_taylor
 from .datasets import DATASETS, Image, Pair, load, random_maps
 from .domain import Domain
 from .files import Picture, read_image, to_write, write_image
+from .frames import Frames, read_frames
 from .spline import SplineImage, frequency_response, half_gain_wavelength
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "AveragedRows",
     "Copied",
     "Domain",
+    "Frames",
     "Image",
     "Pair",
     "Picture",
@@ -35,6 +37,7 @@ __all__ = [
     "load",
     "local_taylor",
     "random_maps",
+    "read_frames",
     "read_image",
     "streams",
     "sums_of_squares",

@@ -8,17 +8,19 @@ from .derivatives import (
     mixed_derivative,
 )
 from .itk import read_transform, write_transform
+from .measures import gradient_fields, mutual_information
 from .minimise import levenberg_marquardt, newton
 from .model import SecondOrderModel, second_order_model
 from .neural_ode import NeuralODE
 from .overlap import filled
-from .pairs import Registration, default_thetas, register
+from .pairs import default_thetas, register
 from .path import PathResult, Prediction, Step, check_thetas, predictor_corrector
 from .predictions import MATRICES, Comparison, compare_predictions, relative_spectrum
 from .problem import RegistrationProblem
+from .registered import Registration
 from .regularizers import Tikhonov
 from .results import Result, State
-from .rigid import Rigid, Translation
+from .rigid import Rigid, Similarity, Translation
 from .search import Attempt
 from .starts import (
     STARTS,
@@ -29,7 +31,7 @@ from .starts import (
     moment_starts,
 )
 from .surround import choose_surround
-from .transforms import Affine, AffineSubset, Transform
+from .transforms import Affine, AffineSubset, Transform, composed, inverse
 from .warping import warped
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "Result",
     "Rigid",
     "SecondOrderModel",
+    "Similarity",
     "State",
     "Step",
     "Tikhonov",
@@ -57,17 +60,21 @@ __all__ = [
     "check_thetas",
     "choose_surround",
     "compare_predictions",
+    "composed",
     "default_thetas",
     "feature_starts",
     "filled",
     "gauss_newton_hessian",
     "gradient",
+    "gradient_fields",
     "hessian",
     "identity_starts",
+    "inverse",
     "jacobian",
     "levenberg_marquardt",
     "mixed_derivative",
     "moment_starts",
+    "mutual_information",
     "newton",
     "predictor_corrector",
     "read_transform",

@@ -13,7 +13,8 @@ from torch.func import grad, jacfwd, jvp
 
 from ..images import checks, tracing
 from . import _affine
-from .model import constant, dense_jacobian, second_order_model, square
+from .chain import constant
+from .model import dense_jacobian, second_order_model
 from .overlap import split, times
 from .problem import RegistrationProblem
 
@@ -51,7 +52,7 @@ def loss_and_gradient(problem, w, theta):
 
 def _in_one_pass(problem, w, theta):
     """Whether the Gauss–Newton model is the short way to the gradient; else a reverse pass is."""
-    known = problem.overlap is not None or problem.distance == "ncc"
+    known = problem.overlap is not None or problem.distance != "ssd"
     return known or _affine.fits(problem, w, checks.check_theta(theta))
 
 
@@ -111,9 +112,9 @@ def mixed_derivative(
     """
     checks.check_kind("problem", problem, RegistrationProblem)
     problem.check_parameters(w)
-    if tracing.is_followed(w) or problem.distance == "ncc":
+    if tracing.is_followed(w) or problem.distance != "ssd":
         theta = torch.as_tensor(theta, dtype=w.dtype, device=w.device)
-        slope = grad(lambda v, t: square(problem, v, t))
+        slope = grad(lambda v, t: problem.unlikeness(v, t))
         return jvp(lambda t: slope(w, t), (theta,), (torch.ones_like(theta),))[1]
     if _affine.fits(problem, w, checks.check_theta(theta)):
         return _streamed_mixed(problem, w, theta)

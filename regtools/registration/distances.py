@@ -129,6 +129,17 @@ def brightness(moments, n):
     return gain, (moments.r - gain * moments.t) / (moments.one + _TINY * n)
 
 
+def matched(values, reference, v, units):
+    """Return gain and offset of the template in the units of the files, see `brightness`."""
+    # Counted in its own range each, so that the damping means the same in all units.
+    ranges = [float(one.detach().std()) or 1.0 for one in (values, reference)]
+    moments = Moments.of(values / ranges[0], reference / ranges[1], v)
+    (t_mean, t_spread), (r_mean, r_spread) = units
+    gain, offset = (float(part) for part in brightness(moments, len(values)))
+    gain *= r_spread * ranges[1] / (t_spread * ranges[0])
+    return gain, r_mean + r_spread * ranges[1] * offset - gain * t_mean
+
+
 def residual(values, reference, v):
     """Return the residual whose squares add up to n · `unlikeness`, shape ``(n + 2,)``."""
     moments, n = Moments.of(values, reference, v), len(values)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch.func import grad, jacfwd
@@ -24,11 +24,11 @@ from torch.func import hessian as ad_hessian
 
 from ..images import ShortRepr, checks, tracing
 from . import _affine
+from .chain import along, bent, local, parts
 from .distances import Jet, from_squares, looks, unlikeness
+from .measures import composed
 from .overlap import split, times
 from .problem import RegistrationProblem
-
-_BLOCK = 2**14  # points summed at a time
 
 
 @dataclass(frozen=True, repr=False)
@@ -108,6 +108,8 @@ def second_order_model(
     loss, gradient, matrix = _numbers(problem, w, theta, exact)
 
     def gauss_newton():
+        if problem.measure is not None:
+            return problem.residual(w, theta)  # which raises, and says why
         if problem.distance == "ncc":
             changes = dense_jacobian(problem, w, theta)
             found = 2 * changes.T @ changes
@@ -125,12 +127,14 @@ def second_order_model(
 
 
 def _by_ad(problem, w, theta, exact):
-    """The model from the residual alone, to be differentiated further."""
+    """The model from the loss or the residual alone, to be differentiated further."""
+    if problem.measure is not None:
+        return _measured_by_ad(problem, w, theta, exact)
     residual = problem.residual(w, theta)
     changes = jacfwd(lambda v: problem.residual(v, theta))(w)
     loss, gradient = residual.square().sum(), 2 * residual @ changes
     gauss_newton = 2 * changes.T @ changes
-    hessian = ad_hessian(lambda v: square(problem, v, theta))(w) if exact else None
+    hessian = ad_hessian(lambda v: problem.unlikeness(v, theta))(w) if exact else None
     if problem.lam:
         stiffness = ad_hessian(problem.penalty)(w)
         loss, gradient = loss + problem.penalty(w), gradient + grad(problem.penalty)(w)
@@ -140,16 +144,32 @@ def _by_ad(problem, w, theta, exact):
     return SecondOrderModel(loss, gradient, hessian, *parts)
 
 
-def square(problem, w, theta):
-    """‖r‖², to be differentiated by torch."""
-    return problem.residual(w, theta).square().sum()
+def _measured_by_ad(problem, w, theta, exact):
+    def loss(v):
+        return problem.loss(v, theta)
+
+    hessian = ad_hessian(loss)(w) if exact else None
+    nothing = partial(problem.residual, w, theta)  # which raises, and says why
+    return SecondOrderModel(loss(w), grad(loss)(w), hessian, nothing, nothing, nothing)
 
 
 def _numbers(problem, w, theta, exact):
     """Loss, gradient, and the Hessian or its Gauss–Newton part, with the regulariser.
 
-    Of correlation the matrix is right only where it is `exact`.
+    Of correlation the matrix is right only where it is `exact`; of a measure there is none else.
     """
+    if problem.measure is None:
+        found = _of_squares(problem, w, theta, exact)
+    else:
+        found = composed(problem, w, theta, exact)
+    found = [part.to(w) for part in found]
+    if not problem.lam:
+        return found
+    more = problem.penalty(w), grad(problem.penalty)(w), ad_hessian(problem.penalty)(w)
+    return [one + other for one, other in zip(found, more, strict=True)]
+
+
+def _of_squares(problem, w, theta, exact):
     wished = _looked_at(problem, theta)
     if _affine.fits(problem, w, theta):
         passes = [_affine.sums(problem, w, theta, 2 if exact else 1, look) for look in wished]
@@ -158,14 +178,8 @@ def _numbers(problem, w, theta, exact):
     else:
         families = _sums_by_blocks(problem, w, theta, exact, wished)
     if problem.distance == "ncc":
-        found = _correlated(problem, families, wished[0][1])
-    else:
-        found = (_plain if problem.overlap is None else _normalised)(problem, families, exact)
-    found = [part.to(w) for part in found]
-    if not problem.lam:
-        return found
-    more = problem.penalty(w), grad(problem.penalty)(w), ad_hessian(problem.penalty)(w)
-    return [one + other for one, other in zip(found, more, strict=True)]
+        return _correlated(problem, families, wished[0][1])
+    return (_plain if problem.overlap is None else _normalised)(problem, families, exact)
 
 
 def _plain(problem, families, exact):
@@ -207,7 +221,7 @@ def _correlated(problem, families, reference):
 def _sums_by_blocks(problem, w, theta, exact, wished):
     """The sums of squares for any map: of each look, and of the visibility where there is one."""
     totals, order = None, 2 if exact else 1
-    for part in _parts(problem):
+    for part in parts(problem):
         y, dy_dw, curvature = local(problem, w, part)
         terms = problem.template.taylor(y, theta, order)
         seen = [_difference(terms, factor, reference[part]) for factor, reference in wished]
@@ -222,11 +236,6 @@ def _sums_by_blocks(problem, w, theta, exact, wished):
     return totals
 
 
-def _parts(problem):
-    n = len(problem._points)
-    return [slice(first, first + _BLOCK) for first in range(0, n, _BLOCK)]
-
-
 def _difference(terms, factor, reference):
     """A multiple of 𝒯(y), minus ℛ, with its derivatives in y, from Taylor terms."""
     value, slope, second = split({a: factor * term for a, term in terms.items()})
@@ -238,65 +247,28 @@ def _squares(terms, dy_dw, curvature):
     value, slope, second = terms
     # Sums over the few axes, written out: batches of tiny matrices are slow in torch.
     dy_dw = dy_dw.unbind(1)
-    changes = _along(slope, dy_dw)
+    changes = along(slope, dy_dw)
     gradient, matrix = 2 * value @ changes, 2 * changes.T @ changes
     if second is not None:
-        rows = [_along([2 * value * entry for entry in row], dy_dw) for row in second]
-        matrix = matrix + torch.cat(dy_dw).T @ torch.cat(rows)
-        pull = torch.stack([2 * value * entry for entry in slope], dim=1)
-        matrix = matrix + curvature(pull)
+        matrix = matrix + bent(terms, dy_dw, curvature, 2 * value)
     return Jet(value.square().sum(), gradient, matrix)
-
-
-def _along(columns, dy_dw):
-    """Sum over the axes of a column (n,) times the derivatives (n, p) of y along that axis."""
-    return sum(column[:, None] * dy for column, dy in zip(columns, dy_dw, strict=True))
-
-
-def local(problem, w, part=slice(None)):
-    """The moved points and their derivatives in w, each of the shape that is asked for."""
-    x = problem._points[part]
-    y, dy_dw, curvature = problem.transform.local(w, x.clone())
-    y = constant(problem, problem.checked_points(y, x))
-    p, name = len(w), type(problem.transform).__name__
-    checks.check_shape(f"{name}.jacobian", dy_dw, (*y.shape, p))
-
-    def checked(weights):
-        found = curvature(weights)
-        checks.check_shape(f"{name}.curvature", found, (p, p))
-        return found
-
-    return y, dy_dw, checked
-
-
-def constant(problem, y):
-    """Return the moved points; raise if autograd follows what the map holds besides w.
-
-    A transform, over theta say, wraps them though they do not depend on theta: they are unwrapped.
-    """
-    if tracing.inside_transforms() and not tracing.is_recorded(y):
-        return tracing.constant(y)
-    name = f"what {type(problem.transform).__name__} makes of the points"
-    hint = "freeze what the map holds besides w, or use torch.no_grad()"
-    checks.check_constant(name, y, hint, batched=True)
-    return y
 
 
 def dense_jacobian(problem, w, theta):
     """∂r/∂w, shape ``(n, p)``, or ``(n + 1, p)`` with "overlap"."""
-    if problem.distance == "ncc":
+    if problem.distance != "ssd":
         return jacfwd(lambda v: problem.residual(v, theta))(w)
     y, dy_dw, _ = local(problem, w)
     terms = problem.template.taylor(y, theta, 1)
     terms, dy_dw = _difference(terms, 1.0, problem.kept_reference(theta)), dy_dw.unbind(1)
     if problem.overlap is None:
-        return problem.weight * _along(terms[1], dy_dw)
+        return problem.weight * along(terms[1], dy_dw)
     overlap = problem.overlap
     v = overlap.taylor(y, 1)
     q, slope, _ = times(v, terms)
-    D_gradient, M = 2 * v[0] @ _along(v[1], dy_dw), v[0].square().sum() + overlap.extra
+    D_gradient, M = 2 * v[0] @ along(v[1], dy_dw), v[0].square().sum() + overlap.extra
     rows = torch.cat([q, q.new_full((1,), (overlap.extra * overlap.variance) ** 0.5)])
-    changes = _along(slope, dy_dw)
+    changes = along(slope, dy_dw)
     changes = torch.cat([changes, torch.zeros_like(changes[:1])])
     root = (problem.box_volume / M).sqrt()
     return root * (changes - rows[:, None] * D_gradient / (2 * M))

@@ -3,157 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..images import Domain, Picture, SplineImage, checks
-from ..solvers import SolverResult, Status
+from ..solvers import Status
 from ._arguments import opaque, without_nan
 from .boxes import laid
-from .itk import as_headers_say, boxes_of, to_files, write_transform
-from .path import PathResult, check_thetas
+from .itk import as_headers_say, boxes_of
+from .path import check_thetas
 from .problem import SURROUNDS, RegistrationProblem
-from .search import Attempt, Search, covered, wishes
+from .registered import Registration
+from .rigid import Rigid, Similarity, Translation
+from .search import Search, covered, wishes
 from .surround import choose_surround
-from .transforms import Affine
-from .warping import nearest, warped
-
-
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Registration(SolverResult):
-    """A map that moves the template onto the reference, and how it was found.
-
-    Attributes
-    ----------
-    w : torch.Tensor
-        Parameters of the map, shape ``(n_params,)``: the template at y(x; w) shows what the
-        reference shows at x.
-    transform : Affine
-        The map y(x; w).
-    problem : RegistrationProblem
-        What was minimised; its residual tells how well the images agree.
-    path : PathResult
-        The path that ended lowest.
-    starts : tuple of Attempt
-        Every start that was tried, in this order.
-    surround : {"zero", "overlap"}
-        What was taken to lie outside the box.
-    overlap : float
-        Share of the reference that the moved template covers, 0 to 1; with a reference mask of what
-        this mask trusts.
-    misfit : float
-        Loss at the last scale over that of a constant template with the mean of the reference.
-    gain, offset : float
-        What the moved template is multiplied with and what is added, to be nearest to the
-        reference where both are seen; of either distance. A negative gain says that dark and bright
-        are exchanged.
-    pictures : tuple of Picture or None
-        Template and reference, where these were read from files.
-    history : tuple of Step
-        The scales of `path`.
-    n_iter : int
-        Corrector steps, summed over all starts.
-    success, status, message
-        Those of the best start, see `SolverResult`. A success says that its path ended at a minimum
-        with the images on each other, not that it is the right one: look at `misfit` and `starts`.
-    """
-
-    w: torch.Tensor
-    transform: Affine
-    problem: RegistrationProblem = field(repr=False)
-    path: PathResult = field(repr=False)
-    starts: tuple[Attempt, ...] = field(repr=False)
-    surround: str
-    overlap: float
-    misfit: float
-    gain: float
-    offset: float
-    template: SplineImage = field(repr=False)
-    pictures: tuple[Picture, Picture] | None = field(default=None, repr=False)
-
-    def warp(
-        self,
-        picture: torch.Tensor | None = None,
-        *,
-        by_nearest: bool = False,
-        outside: float = 0.0,
-    ) -> torch.Tensor:
-        """Return the template, moved onto the grid of the reference.
-
-        Parameters
-        ----------
-        picture : torch.Tensor, optional
-            What to move instead, such as another channel of the template, of its shape; with an
-            axis more, all channels of the last axis.
-        by_nearest : bool
-            Whether to take the nearest pixel instead of a spline: for labels, of any type.
-        outside : float
-            What stands where the template is not known.
-
-        Returns
-        -------
-        torch.Tensor
-            Of the shape of the reference; `outside` where the template is not known: see `covered`,
-            and where `picture` is NaN.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If `picture` has another shape than the template or, unless it is moved `by_nearest`,
-            another dtype, or is not finite, or `outside` is not a finite number.
-        """
-        data, domain = self.template.data, self.template.domain
-        by_nearest = checks.check_flag("by_nearest", by_nearest)
-        outside = checks.number("outside", outside)
-        if picture is not None:
-            if not (by_nearest and torch.is_tensor(picture)):
-                checks.check_like("picture", picture, data)
-            if picture.ndim == data.ndim + 1 and picture.shape[:-1] == data.shape:
-                options = {"by_nearest": by_nearest, "outside": outside}
-                return torch.stack([self.warp(one, **options) for one in picture.unbind(-1)], -1)
-            if picture.shape != data.shape:
-                shapes = f"{tuple(data.shape)}; got {tuple(picture.shape)}"
-                raise ValueError(f"picture must have the shape of the template, {shapes}")
-            data = picture
-        y, m = self.transform(self.w, self.problem.points), self.problem.domain.m
-        if by_nearest:
-            return nearest(data, domain, y, outside).reshape(m)
-        extension = "zero" if self.surround == "zero" else "mirror"
-        return warped(data, domain, y, extension, outside).reshape(m)
-
-    def in_files(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return A and b in the coordinates of the files, from the reference's to the template's.
-
-        Raises
-        ------
-        ValueError
-            If the pictures were not read from files.
-        """
-        return to_files(self.w, self._pictures())
-
-    def write_transform(self, path: str | os.PathLike, *, overwrite: bool = False) -> None:
-        """Write the map as an ITK transform file, see `regtools.registration.itk`.
-
-        Raises
-        ------
-        ValueError
-            If the pictures were not read from files; and as `itk.write_transform`.
-        """
-        write_transform(path, self.w, self._pictures(), overwrite=overwrite)
-
-    def _pictures(self):
-        if self.pictures is None:
-            raise ValueError("pictures must come from read_image: tensors have no place in a file")
-        return self.pictures
-
-    def covered(self) -> torch.Tensor:
-        """Return where the moved template covers the reference, of its shape, bool."""
-        return covered(self.problem, self.w)
+from .transforms import Affine, AffineSubset, Placed
 
 
 def register(
@@ -161,9 +28,9 @@ def register(
     reference: torch.Tensor | SplineImage | Picture,
     *,
     domain: Domain | None = None,
-    transform: Affine | None = None,
+    transform: str | AffineSubset | None = None,
     surround: str = "auto",
-    distance: str = "ncc",
+    distance: str | Callable = "ncc",
     start: str | torch.Tensor | Sequence[str | torch.Tensor] = "auto",
     template_mask: torch.Tensor | None = None,
     reference_mask: torch.Tensor | None = None,
@@ -187,17 +54,20 @@ def register(
         begins where the headers put both.
     domain : Domain, optional
         The box of the reference, for two tensors. Without it cells have the width one.
-    transform : Affine, optional
-        The map; an affine one of the right dimension if left out.
+    transform : {"affine", "similarity", "rigid", "translation"} or AffineSubset, optional
+        The kind of map, affine if left out; by name about the centre of the reference and, of files, after what their
+        headers say.
     surround : {"auto", "zero", "overlap"}
         What lies outside the box, see `RegistrationProblem`; "auto" asks `choose_surround`, or
         takes "overlap" where there is a mask.
-    distance : {"ssd", "ncc"}
-        Squared differences, for two pictures of one brightness, or correlation, which gain and
-        offset do not change, see `regtools.registration.distances`.
+    distance : {"ssd", "ncc", "mi", "ngf"} or callable
+        Squared differences, for two pictures of one brightness; correlation, which gain and offset
+        do not change; mutual information or gradient fields, for two kinds of picture; or
+        a function of your own, see `RegistrationProblem`.
     start : {"auto", "identity", "moments", "angles", "features"}, tensor, or sequence of these
         Where to begin, see `regtools.registration.starts`; a tensor holds parameters of your own,
-        shape ``(n_params,)`` or ``(k, n_params)``. Of a sequence all are tried. "auto" tries the
+        shape ``(n_params,)`` or ``(k, n_params)``, or those of affine maps. Of a sequence all are
+        tried. "auto" tries the
         identity, moments where the surround is zero, features where scikit-image is installed, and
         angles; it stops early at a misfit below 0.5 %, or where features lead to the same
         end as another start. Of four or more starts by one name, as angles are, each is
@@ -218,11 +88,11 @@ def register(
     Raises
     ------
     TypeError
-        If an image is neither a tensor nor a `SplineImage`, only one is, dtypes differ, `transform`
-        is not an `Affine`, or `start` is of another type.
+        If an image is neither a tensor nor a `SplineImage`, only one is, dtypes differ, or
+        `transform` or `start` is of another type.
     ValueError
         If the numbers of axes differ, `domain` is given with a `SplineImage`, an image is constant
-        or not finite, `surround`, `distance` or `start` is another word, a mask is given with
+        or not finite, `transform`, `surround`, `distance` or `start` is another word, a mask with
         "zero", or none of the starts asked for exists for these images.
     ImportError
         If `start` names "features", and scikit-image is not installed.
@@ -242,9 +112,8 @@ def register(
     template, template_mask = without_nan(template, template_mask, "template")
     reference, reference_mask = without_nan(reference, reference_mask, "reference")
     moving, fixed = _images(template, reference, domain, boxes)
-    transform = Affine(moving.domain.dim) if transform is None else transform
-    if not isinstance(transform, Affine):
-        raise TypeError(f"transform must be an Affine, or None; got {type(transform).__name__}")
+    together = None if pictures is None else as_headers_say(*pictures)
+    transform = _transform(transform, fixed.domain, together)
     masked = template_mask is not None or reference_mask is not None
     surround = _surround(surround, (moving, fixed), masked)
     problem = RegistrationProblem(
@@ -256,7 +125,7 @@ def register(
         reference_mask=reference_mask,
         distance=distance,
     )
-    problem.together = None if pictures is None else as_headers_say(*pictures)
+    problem.together = together
     thetas = default_thetas(problem.domain) if thetas is None else check_thetas(thetas)
     search = Search(problem, thetas, callback)
     search.run(wishes(start, problem))
@@ -292,9 +161,31 @@ def register(
     )
 
 
+_MAPS = {
+    "affine": lambda domain: Affine(domain.dim),
+    "similarity": Similarity,
+    "rigid": Rigid,
+    "translation": lambda domain: Translation(domain.dim),
+}
+
+
 def _inverted(gain):
     """What to say of a negative gain."""
     return "" if gain >= 0 else f" Dark and bright are exchanged: the gain is {gain:.2g}."
+
+
+def _transform(transform, domain, together):
+    """The map that is asked for by name, or as it is."""
+    if isinstance(transform, AffineSubset):
+        return transform
+    transform = "affine" if transform is None else transform
+    if not isinstance(transform, str):
+        words = f"transform must be an AffineSubset, or one of {list(_MAPS)}"
+        raise TypeError(f"{words}; got {checks.kind(transform)}")
+    checks.check_choice("transform", transform, tuple(_MAPS))
+    found = _MAPS[transform](domain)
+    alone = together is None or isinstance(found, Affine)
+    return found if alone else Placed(found, together)
 
 
 def default_thetas(domain: Domain) -> list[float]:

@@ -10,7 +10,7 @@ import torch
 
 from ..images import Copied, Pair, SplineImage, averaged, checks, copy, tracing
 from ..solvers import NotFiniteError
-from . import _affine, distances
+from . import _affine, distances, measures
 from ._arguments import check_mask, check_pair
 from .boxes import coarser_box, pixels_per_pixel
 from .overlap import Overlap, filled
@@ -45,10 +45,10 @@ class RegistrationProblem:
         both are known, see `regtools.registration.overlap`.
     template_mask, reference_mask : torch.Tensor, optional
         With "overlap": how far each pixel is to be trusted, from 0 to 1, shape ``domain.m``.
-    distance : {"ssd", "ncc"}
-        Squared differences, or one minus the squared correlation, which gain and offset of a
-        picture do not change, see `regtools.registration.distances`. Of two pictures that are
-        inverted to each other the second is small too.
+    distance : {"ssd", "ncc", "mi", "ngf"} or callable
+        Squared differences; one minus the squared correlation, which gain and offset do not
+        change, see `regtools.registration.distances`; mutual information, gradient fields or a
+        function of your own, see `regtools.registration.measures`: these have no residual.
 
     Raises
     ------
@@ -78,7 +78,7 @@ class RegistrationProblem:
         surround: str = "zero",
         template_mask: torch.Tensor | None = None,
         reference_mask: torch.Tensor | None = None,
-        distance: str = "ssd",
+        distance: str | Callable = "ssd",
     ) -> None:
         check_pair(template, reference, transform)
         lam = checks.weight("lam", lam)
@@ -87,7 +87,7 @@ class RegistrationProblem:
         if lam > 0 and regularizer is None:
             raise ValueError(f"lam = {lam} needs a regularizer; got None")
         checks.check_choice("surround", surround, SURROUNDS)
-        checks.check_choice("distance", distance, distances.DISTANCES)
+        self.measure = measures.chosen(distance)
         # dw = S dz: solvers look for z, whatever the unit of length and the origin.
         scaling = transform.scaling(reference.domain)
         self.scaling = None if scaling is None else scaling.to(template.data)
@@ -98,9 +98,10 @@ class RegistrationProblem:
             if mask is not None and surround != "overlap":
                 raise ValueError('a mask needs surround="overlap"')
         self.distance, self._units = distance, ((0.0, 1.0), (0.0, 1.0))
-        if distance == "ncc":
+        if distance != "ssd":
+            counted = distances.standardised if self.measure is None else measures.ranged
             (template, *one), (reference, *other) = (
-                distances.standardised(image, mask, surround == "overlap")
+                counted(image, mask, surround == "overlap")
                 for image, mask in zip(self._pair, self._masks, strict=True)
             )
             self._units = one, other
@@ -127,7 +128,8 @@ class RegistrationProblem:
         return cls(template, SplineImage(pair.reference, pair.domain), transform, **options)
 
     def __repr__(self):
-        words = f"{self.transform} on {self.domain}, {self.distance}, lam={self.lam:g}"
+        name = getattr(self.distance, "__name__", self.distance)
+        words = f"{self.transform} on {self.domain}, {name}, lam={self.lam:g}"
         return f"RegistrationProblem({words})"
 
     @cached_property
@@ -168,10 +170,16 @@ class RegistrationProblem:
             Shape ``(transform.n_params,)``.
         theta : float or torch.Tensor
             Blur of both images in pixels⁴.
+
+        Raises
+        ------
+        ValueError
+            If `distance` is no sum of squares.
         """
-        y = self.moved_points(w)
-        values, reference = self.template(y, theta), self.reference_values(theta)
-        v = None if self.overlap is None else self.overlap.visibility(y)
+        if self.measure is not None:
+            words = 'distance must be "ssd" or "ncc" for a residual and for Gauss–Newton'
+            raise ValueError(f"{words}; got {self.distance!r}")
+        values, reference, v = self._seen(w, theta)
         if self.distance == "ncc":
             return self.weight * distances.residual(values, reference, v)
         difference = values - reference
@@ -181,6 +189,12 @@ class RegistrationProblem:
         seen = v.square().sum() + self.overlap.extra
         rows = torch.cat([v * difference, missing])
         return (self.box_volume / seen).sqrt() * rows
+
+    def _seen(self, w, theta):
+        """Moved template, reference and visibility (or None) at the cell centres."""
+        y = self.moved_points(w)
+        v = None if self.overlap is None else self.overlap.visibility(y)
+        return self.template(y, theta), self.reference_values(theta), v
 
     def moved_points(self, w: torch.Tensor) -> torch.Tensor:
         """Return the moved cell centres y(x; w), shape ``(n, dim)``.
@@ -292,21 +306,11 @@ class RegistrationProblem:
 
     def brightness(self, w: torch.Tensor, theta: float = 0.0) -> tuple[float, float]:
         """Return gain a and offset b, of a 𝒯 + b nearest to ℛ where both are seen."""
-        y = self.moved_points(w)
-        v = None if self.overlap is None else self.overlap.visibility(y)
-        n, found = len(y), (self.template(y, theta), self.reference_values(theta))
-        # Counted in its own range each, so that the damping means the same in all units.
-        ranges = [float(one.detach().std()) or 1.0 for one in found]
-        moments = distances.Moments.of(found[0] / ranges[0], found[1] / ranges[1], v)
-        (t_mean, t_spread), (r_mean, r_spread) = self._units
-        t_spread, r_spread = t_spread * ranges[0], r_spread * ranges[1]
-        gain, offset = (float(part) for part in distances.brightness(moments, n))
-        gain *= r_spread / t_spread
-        return gain, r_mean + r_spread * offset - gain * t_mean
+        return distances.matched(*self._seen(w, theta), self._units)
 
     def loss_out_of_sight(self, theta: float) -> float:
         """Return the loss with nothing of the template in sight."""
-        if self.distance == "ncc":
+        if self.distance != "ssd":
             return self.box_volume
         if self.overlap is not None:
             return self.box_volume * self.overlap.variance
@@ -330,21 +334,17 @@ class RegistrationProblem:
 
     def loss(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
         """Return J(w; theta), a number."""
-        loss = self.residual(w, theta).square().sum()
+        loss = self.unlikeness(w, theta)
         return loss + self.penalty(w) if self.lam else loss
+
+    def unlikeness(self, w: torch.Tensor, theta: float | torch.Tensor) -> torch.Tensor:
+        """Return the loss without the regulariser, a number: the volume times the distance."""
+        if self.measure is None:
+            return self.residual(w, theta).square().sum()
+        return self.box_volume * measures.measured(self, *self._seen(w, theta))
 
     def penalty(self, w: torch.Tensor) -> torch.Tensor:
         """Return λ² S(w), a number."""
         if not self.lam or self.regularizer is None:
             return torch.zeros((), dtype=w.dtype, device=w.device)
-        value = self.regularizer(w)
-        if not torch.is_tensor(value) or value.ndim:
-            got = tuple(value.shape) if torch.is_tensor(value) else type(value).__name__
-            raise ValueError(f"regularizer must return a tensor without axes; got {got}")
-        name = "what the regularizer returns"
-        checks.check_like(name, value, self.reference._data)
-        try:
-            checks.check_finite(name, value, "value")
-        except ValueError as error:
-            raise NotFiniteError(str(error)) from error
-        return self.lam**2 * value
+        return self.lam**2 * measures.checked(self.regularizer(w), self, "regularizer")

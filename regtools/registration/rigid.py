@@ -1,4 +1,4 @@
-"""Maps with fewer parameters than an affine one: shifts, and turns about a centre."""
+"""Maps with fewer parameters than an affine one: shifts, turns about a centre, similarities."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ class Translation(AffineSubset):
     ----------
     Modersitzki, *FAIR* (SIAM, 2009), section 4.1. Chapter 5.
     """
+
+    turns = False
 
     def __init__(self, dim: int) -> None:
         self.dim = check_dim(dim)
@@ -105,7 +107,50 @@ class Rigid(AffineSubset):
         ends = [domain.lower, domain.upper, domain.h]
         lower, upper, h = torch.tensor(ends, dtype=torch.float64, device="cpu")
         turn = h.min() / ((upper - lower).norm() / 2)
-        return torch.diag(torch.cat([turn.expand(self.n_turns), h]))
+        return torch.diag(torch.cat([turn.expand(self.n_params - self.dim), h]))
+
+
+class Similarity(Rigid):
+    r"""A turn and a change of size about a centre, and a shift: :math:`y = e^s R (x - c) + c + b`.
+
+    Parameters are ``w = [turn, s, b]`` with the turn and the shift b of `Rigid` and the
+    logarithm s of the factor by which lengths grow.
+
+    Parameters
+    ----------
+    domain : Domain
+        Two or three axes; c is the centre of the box.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `Rigid`.
+
+    References
+    ----------
+    Modersitzki, *FAIR* (SIAM, 2009), section 4.3, without the size. Chapter 5.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        super().__init__(domain)
+        self.n_params += 1
+
+    def affine(self, w: torch.Tensor) -> torch.Tensor:
+        """Return ``[A row by row, b]`` with A = eˢ R and b = c − A c + shift."""
+        checks.check_vector("w", w, self.n_params)
+        turn, growth, shift = w[: self.n_turns], w[self.n_turns], w[self.n_turns + 1 :]
+        A = growth.exp() * torch.linalg.matrix_exp(_skew(turn))
+        centre = w.new_tensor(self.centre)
+        return torch.cat([A.flatten(), centre - A @ centre + shift])
+
+    def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
+        """Return the turn closest to A, the root of its volume, and the shift of the centre."""
+        turned = super().from_affine(affine)
+        d = self.dim
+        size = torch.linalg.det(affine[: d * d].reshape(d, d)).abs()
+        if not size > 0:
+            raise ValueError("affine must keep some volume; its matrix is singular")
+        return torch.cat([turned[: self.n_turns], size.log()[None] / d, turned[self.n_turns :]])
 
 
 def _skew(turn):

@@ -13,6 +13,7 @@ from ..solvers import Record, Status, tell
 from .minimise import newton
 from .path import PathResult, coarsened, predictor_corrector
 from .starts import MAKERS, STARTS, NoStartError
+from .transforms import split_affine
 
 CLEAR = 0.005
 """Misfit at which `start="auto"` looks no further."""
@@ -83,6 +84,7 @@ def wishes(start, problem) -> tuple[list, bool]:
             name
             for name in ("identity", "moments", "features", "angles")
             if (name != "moments" or problem.overlap is None)
+            and (name != "angles" or problem.transform.turns)
             and (name != "features" or problem.domain.dim == 2)
         ]
         return names, True
@@ -110,10 +112,13 @@ def _checked(item, problem):
     checks.check_constant("start", item)
     checks.check_like("start", item, problem.reference.data)
     rows, p = item if item.ndim == 2 else item[None], problem.transform.n_params
-    if not len(rows) or rows.shape[1:] != (p,):
-        shapes = f"({p},) or (k, {p})"
+    whole = problem.domain.dim * (problem.domain.dim + 1)
+    if not len(rows) or rows.ndim != 2 or rows.shape[1] not in (p, whole):
+        shapes = f"({p},) or (k, {p})" + (f", or {whole} for affine maps" if p != whole else "")
         raise ValueError(f"start must have shape {shapes}; got {tuple(item.shape)}")
     checks.check_finite("start", item, "value")
+    if rows.shape[1] != p:
+        return torch.stack([problem.transform.from_affine(row) for row in rows])
     return rows
 
 
@@ -139,10 +144,10 @@ class Search:
     def __init__(self, problem, thetas, callback):
         self.problem, self.thetas, self.callback = problem, thetas, callback
         self.attempts, self.stopped = [], False
-        variance = float(problem.reference.data.var(correction=0))
-        if problem.overlap is not None:
-            variance = problem.overlap.variance
-        self.alone = variance * problem.box_volume
+        self.alone = problem.box_volume
+        if problem.distance == "ssd":
+            variance = float(problem.reference.data.var(correction=0))
+            self.alone *= variance if problem.overlap is None else problem.overlap.variance
 
     def run(self, wished: tuple[list, bool]) -> None:
         """Try what is wished for; Ctrl-C leaves what there is, if there is something."""
@@ -235,12 +240,13 @@ class Search:
         So it has where it correlates only with dark and bright exchanged: black stays black.
         """
         theta = self.thetas[-1]
-        inverted = self.problem.brightness(w, theta)[0] < 0
+        squares = self.problem.measure is None
+        inverted = squares and self.problem.brightness(w, theta)[0] < 0
         return inverted or loss > NOTHING * self.problem.loss_out_of_sight(theta)
 
     def _attempt(self, name, w0, result, theta, loss):
-        d = self.problem.domain.dim
-        before, after = (torch.linalg.det(w[: d * d].reshape(d, d)) for w in (w0, result.w))
+        maps = (self.problem.transform.affine(w) for w in (w0, result.w))
+        before, after = (torch.linalg.det(split_affine(one)[0]) for one in maps)
         return Attempt(
             name=name,
             w0=w0,

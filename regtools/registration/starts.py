@@ -16,6 +16,7 @@ import torch
 from ..images import Domain, checks
 from .problem import RegistrationProblem
 from .surround import border, grey_range
+from .transforms import Affine, split_affine
 
 STARTS = ("identity", "moments", "angles", "features")
 
@@ -31,7 +32,7 @@ def identity_starts(problem: RegistrationProblem) -> torch.Tensor:
     ----------
     Chapter 3.
     """
-    return _together(problem)[None]
+    return _own(problem, [_together(problem)])
 
 
 def moment_starts(problem: RegistrationProblem) -> torch.Tensor:
@@ -74,7 +75,7 @@ def moment_starts(problem: RegistrationProblem) -> torch.Tensor:
         A = turned @ torch.diag(axes.new_tensor(signs) * wide / spread) @ axes.T
         if torch.linalg.det(A) * torch.linalg.det(_matrix(problem)) > 0:
             starts.append(_parameters(A, there - A @ here))
-    return torch.stack(starts)
+    return _own(problem, starts)
 
 
 def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
@@ -114,7 +115,7 @@ def angle_starts(problem: RegistrationProblem, n: int = 12) -> torch.Tensor:
         for box in (domain, problem.template.domain)
     )
     matrices = data.new_tensor(turns) @ _matrix(problem)
-    return torch.stack([_parameters(A, there - A @ here) for A in matrices])
+    return _own(problem, [_parameters(A, there - A @ here) for A in matrices])
 
 
 def feature_starts(problem: RegistrationProblem) -> torch.Tensor:
@@ -180,7 +181,8 @@ def feature_starts(problem: RegistrationProblem) -> torch.Tensor:
     if n_agree < LEAST_MATCHES:
         raise NoStartError(f"only {n_agree} of {len(matches)} matches agree on a map")
     params = problem.reference.data.new_tensor(model.params)
-    return _from_pixels(params[:2, :2], params[:2, 2], domain, problem.template.domain)[None]
+    found = _from_pixels(params[:2, :2], params[:2, 2], domain, problem.template.domain)
+    return _own(problem, [found])
 
 
 MAX_RATIO = 0.8
@@ -198,8 +200,23 @@ MAKERS = {
 
 
 def _together(problem):
-    """The parameters at which nothing is moved."""
-    return problem.identity() if problem.together is None else problem.together.clone()
+    """The affine map at which nothing is moved."""
+    if problem.together is not None:
+        return problem.together.clone()
+    data = problem.reference.data
+    return Affine(problem.domain.dim).identity(data.dtype, data.device)
+
+
+def _own(problem, rows):
+    """Affine maps as parameters of the problem's own kind of map; a shift is that of the centre."""
+    if not problem.transform.turns:
+        box = problem.domain
+        centre = rows[0].new_tensor(
+            [(a + b) / 2 for a, b in zip(box.lower, box.upper, strict=True)]
+        )
+        still, turned = split_affine(_together(problem)), map(split_affine, rows)
+        rows = [_parameters(still[0], A @ centre + b - still[0] @ centre) for A, b in turned]
+    return torch.stack([problem.transform.from_affine(row) for row in rows])
 
 
 def _matrix(problem):

@@ -97,10 +97,17 @@ class AffineSubset(Transform):
     A subclass defines `affine`, which everything else here comes from, and `from_affine`; zeros
     are the identity unless it says otherwise. `SuperResolutionProblem` takes such maps.
 
+    Attributes
+    ----------
+    turns : bool
+        Whether the maps can turn a picture: if not, a search does not try angles.
+
     References
     ----------
     Chapter 5.
     """
+
+    turns = True
 
     @abc.abstractmethod
     def affine(self, w: torch.Tensor) -> torch.Tensor:
@@ -197,6 +204,72 @@ class Affine(AffineSubset):
         """Return zeros: the map is linear in w."""
         check_weights(self, w, x, weights)
         return w.new_zeros(self.n_params, self.n_params)
+
+
+class Placed(AffineSubset):
+    """A map of another kind, and after it a fixed affine one: what the headers of files say.
+
+    Parameters
+    ----------
+    inner : AffineSubset
+        The map with parameters.
+    after : torch.Tensor
+        ``[A row by row, b]`` of the fixed one.
+    """
+
+    def __init__(self, inner: AffineSubset, after: torch.Tensor) -> None:
+        self.inner, self.after = inner, after.detach().clone()
+        self.dim, self.n_params, self.turns = inner.dim, inner.n_params, inner.turns
+        self._before = inverse(self.after)
+
+    def __repr__(self):
+        return repr(self.inner)
+
+    def affine(self, w: torch.Tensor) -> torch.Tensor:
+        """Return ``[A row by row, b]`` of both."""
+        return composed(self.after.to(w), self.inner.affine(w))
+
+    def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
+        """Return the parameters of a map that is close to an affine one after the fixed one."""
+        return self.inner.from_affine(composed(self._before.to(affine), affine))
+
+    def identity(
+        self, dtype: torch.dtype = torch.float64, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Return the parameters at which only the fixed map moves points."""
+        return self.inner.identity(dtype, device)
+
+    def scaling(self, domain: Domain) -> torch.Tensor | None:
+        """Return that of the map with parameters."""
+        return self.inner.scaling(domain)
+
+
+def split_affine(affine: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return A and b of ``[A row by row, b]``."""
+    d = 2 if len(affine) == 6 else 3
+    checks.check_vector("affine", affine, d * (d + 1))
+    return affine[: d * d].reshape(d, d), affine[d * d :]
+
+
+def composed(outer: torch.Tensor, inner: torch.Tensor) -> torch.Tensor:
+    """Return ``[A row by row, b]`` of outer(inner(x))."""
+    (A, b), (C, d) = split_affine(outer), split_affine(inner)
+    return torch.cat([(A @ C).flatten(), A @ d + b])
+
+
+def inverse(affine: torch.Tensor) -> torch.Tensor:
+    """Return ``[A⁻¹ row by row, −A⁻¹ b]``.
+
+    Raises
+    ------
+    ValueError
+        If A is singular to rounding.
+    """
+    A, b = split_affine(affine)
+    if not torch.linalg.cond(A) < 1 / torch.finfo(A.dtype).eps:
+        raise ValueError("affine must have an inverse; its matrix is singular")
+    back = torch.linalg.inv(A)
+    return torch.cat([back.flatten(), -back @ b])
 
 
 def check_dim(dim):

@@ -10,12 +10,11 @@ import pytest
 import SimpleITK as sitk
 import skimage.data
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 
 import browser
 from regtools.commands import main
-from regtools.commands.page import page_of
+from regtools.commands.pair import _page
 
 NAMES = {"map.tfm", "result.json", "index.html"}
 HOSTILE = "<img src=x onerror=alert(1)>{{DATA}}.png"
@@ -257,7 +256,7 @@ def test_ctrl_c_and_a_doubtful_end(tmp_path, capsys, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regtools.commands.line.register", interrupted)
+    monkeypatch.setattr("regtools.commands.pair.register", interrupted)
     assert main(["register", fixed, moving, "-o", str(tmp_path / "out"), "--quiet"]) == 130
     assert "nothing was written" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
@@ -287,6 +286,8 @@ def test_a_page_of_no_success_says_so(monkeypatch):
         "overlap": 0.0,
         "gain": -1.0,
         "offset": 0.0,
+        "error": None,
+        "transform": "affine",
         "distance": "ncc",
         "surround": "zero",
         "starts": [],
@@ -294,18 +295,9 @@ def test_a_page_of_no_success_says_so(monkeypatch):
         "warnings": ["This is not called a success"],
     }
 
-    monkeypatch.setattr("regtools.commands.page._views", lambda found: [])
-    page = page_of(None, numbers, [])  # ty: ignore[invalid-argument-type]
+    monkeypatch.setattr("regtools.commands.pair._views", lambda found: [])
+    page = _page(None, numbers, [])
     assert "not called a success" in page and 'class="status bad"' in page
-
-
-def changed(page, look, before):
-    """Wait until something looks different; the page's policy forbids what waits for functions."""
-    for _ in range(100):
-        if look() != before:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError(f"still {before[:80]}")
 
 
 @pytest.mark.browser
@@ -318,7 +310,7 @@ def test_the_page_in_a_browser(chromium, tmp_path, kind):
         page.goto((out / "index.html").as_uri())
         shown = "() => document.getElementById('canvas').toDataURL()"
         words = page.locator("#words")
-        changed(page, lambda: words.text_content(), "")
+        browser.changed(page, lambda: words.text_content(), "")
         seen = {page.evaluate(shown)}
         for mode in ("blink", "board", "difference"):
             page.check(f"input[name=mode][value={mode}]")
@@ -332,14 +324,9 @@ def test_the_page_in_a_browser(chromium, tmp_path, kind):
         if kind == "volumes":
             before = page.evaluate(shown)
             page.check("input[name=plane][value='2']")
-            changed(page, lambda: page.evaluate(shown), before)
+            browser.changed(page, lambda: page.evaluate(shown), before)
         for width in (390, 1100):
             page.set_viewport_size({"width": width, "height": 800})
             assert page.evaluate("document.documentElement.scrollWidth") <= width
-        serious = [
-            one["id"]
-            for one in Axe().run(page).response["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert not serious
+        assert not browser.serious(page)
         watch.check()

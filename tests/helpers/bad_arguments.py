@@ -25,6 +25,7 @@ from regtools import (
     NeuralODE,
     RegistrationProblem,
     Rigid,
+    Similarity,
     SplineImage,
     Tikhonov,
     Transform,
@@ -186,6 +187,8 @@ for _f in (Affine, Translation, NeuralODE):
     )
 bad("Rigid", "domain must", Rigid, None, "d", Domain)
 bad("Rigid", "dim must", Rigid, LINE)
+bad("Similarity", "domain must", Similarity, None, "d", Domain)
+bad("Similarity", "dim must", Similarity, LINE)
 bad("NeuralODE", "domain", lambda v: NeuralODE(2, 2, v), "d", Domain, LINE, CUBE)
 bad("NeuralODE", "seed", lambda v: NeuralODE(2).identity(seed=v), "a", 1.5, None)
 bad("Transform", "abstract", lambda v: Transform(), None)

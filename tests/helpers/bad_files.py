@@ -7,7 +7,7 @@ import torch
 
 from bad_arguments import bad, good
 from bad_tensors import NUMBERS, TENSORS
-from regtools import read_image, write_image
+from regtools import read_frames, read_image, write_image
 
 FOLDER = Path(tempfile.mkdtemp())
 DATA = torch.arange(20.0, dtype=torch.float64).reshape(5, 4)
@@ -53,6 +53,17 @@ FILES = [
 ]
 bad("read_image", "path", lambda v: read_image(v), None, 3, b"a.png", PATH.open, *FILES)
 bad("read_image", "max_pixels", lambda v: read_image(PATH, max_pixels=v), 0, -1, 1.5, "a", None, 19)
+MANY = [3, [], [PATH], [PATH, None], [PATH, b"a"]]
+bad("read_frames", "paths", lambda v: read_frames(v), None, *MANY)
+
+
+def twice(most):
+    """The second of two frames, of 40 pixels in all."""
+    return read_frames([PATH, PATH], max_pixels=most).data[1]
+
+
+bad("read_frames", "max_pixels", twice, 0, 1.5, "a", None, 39)
+good("read_frames", "as many pixels", lambda: twice(40), PICTURE.data)
 good("read_image", "a string", lambda: read_image(str(PATH)).data, PICTURE.data)
 good("read_image", "as many pixels", lambda: read_image(PATH, max_pixels=20).data, PICTURE.data)
 bad("write_image", "like", lambda v: written(like=v), None, DATA, "a.mha", PICTURE.domain)

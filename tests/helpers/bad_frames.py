@@ -30,7 +30,6 @@ from regtools import (
     Kaufman,
     NeuralODE,
     NoDerivative,
-    Rigid,
     Rule,
     Status,
     SuperResolutionProblem,
@@ -311,7 +310,7 @@ good(
 hopeless("register_frames", "Look at these frames", placed)
 bad("register", "domain", lambda v: moved(domain=v), *DOMAINS)
 bad("register", "domain.m", lambda v: moved(domain=v), LINE, CUBE)
-bad("register", "transform", moved, *TRANSFORMS, Affine(3), Rigid(BOX))
+bad("register", "transform", moved, *TRANSFORMS[1:], Affine(3), "curved")
 bad("register", "thetas", lambda v: moved(thetas=v), *THETAS)
 bad(
     "register",

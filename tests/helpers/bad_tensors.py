@@ -7,6 +7,7 @@ from regtools import (
     Affine,
     NeuralODE,
     Rigid,
+    Similarity,
     SplineImage,
     SuperResolutionProblem,
     Tikhonov,
@@ -51,6 +52,7 @@ MOVES = torch.tensor([[1.0, 0], [0, 1], [1, 1]]).double()
 MAPS = {
     "Affine": (Affine(2), START),
     "Rigid": (Rigid(DOMAIN), torch.tensor([0.1, 0.2, 0.3]).double()),
+    "Similarity": (Similarity(DOMAIN), torch.tensor([0.1, 0.05, 0.2, 0.3]).double()),
     "Translation": (Translation(2), torch.tensor([0.1, 0.2]).double()),
     "NeuralODE": (NeuralODE(2, 2), NeuralODE(2, 2).identity()),
 }

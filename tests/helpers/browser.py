@@ -18,6 +18,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
+from axe_playwright_python.sync_playwright import Axe
+
 PROJECT = Path(os.environ.get("REGTOOLS_BOOK") or Path(__file__).parents[2]).resolve()
 HTML = PROJECT / "_build" / "html"
 SCREENSHOTS = PROJECT / "_build" / "browser"
@@ -167,6 +169,21 @@ def jupyterlab(folder, home):
 
 
 @contextmanager
+def changed(page, look, before):
+    """Wait until something looks different; a page's policy may forbid what waits for functions."""
+    for _ in range(100):
+        if look() != before:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"still {before[:80]}")
+
+
+def serious(page):
+    """What axe-core calls serious or worse."""
+    found = Axe().run(page).response["violations"]
+    return [one["id"] for one in found if one["impact"] in ("serious", "critical")]
+
+
 def exports(browser, explorer, name):
     """Yield a page that has what the module of an explorer exports under a name."""
     with open_page(browser, f"exports-{explorer.module}") as (page, watch):

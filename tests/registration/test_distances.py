@@ -219,6 +219,6 @@ def test_the_gain_is_that_of_any_unit(unit, distance):
 
 def test_another_word_is_refused():
     with pytest.raises(ValueError, match="distance must be"):
-        RegistrationProblem(*(SplineImage(x, DOMAIN) for x in PICTURES), Affine(2), distance="mi")
+        RegistrationProblem(*(SplineImage(x, DOMAIN) for x in PICTURES), Affine(2), distance="nmi")
     with pytest.raises(ValueError, match="distance must be"):
         register(*PICTURES, distance="nmi")

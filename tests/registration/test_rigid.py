@@ -12,6 +12,7 @@ from regtools import (
     Domain,
     RegistrationProblem,
     Rigid,
+    Similarity,
     SplineImage,
     Translation,
     gradient,
@@ -19,10 +20,20 @@ from regtools import (
     newton,
     taylor_test,
 )
+from regtools.registration import composed, inverse
+from regtools.registration.transforms import Placed
 
 PLANE = Domain((0.0, 4.0, -3.0, 3.0), (16, 24))
 SPACE = Domain((0.0, 4.0, -3.0, 3.0, 1.0, 2.0), (4, 6, 5))
-MAPS = [Translation(2), Translation(3), Rigid(PLANE), Rigid(SPACE)]
+AFTER = torch.tensor([0.0, -1.2, 0.9, 0.1, 3.0, -2.0], dtype=torch.float64)
+MAPS = [
+    Translation(2),
+    Translation(3),
+    Rigid(PLANE),
+    Rigid(SPACE),
+    Similarity(PLANE),
+    Similarity(SPACE),
+]
 each_map = pytest.mark.parametrize("transform", MAPS, ids=lambda t: f"{type(t).__name__} {t.dim}D")
 
 
@@ -123,7 +134,9 @@ def blobs(y):
     return grey
 
 
-@pytest.mark.parametrize("transform", [Translation(2), Rigid(PLANE)], ids=["shift", "turn"])
+@pytest.mark.parametrize(
+    "transform", [Translation(2), Rigid(PLANE), Similarity(PLANE)], ids=["shift", "turn", "size"]
+)
 def test_newton_finds_the_map(transform):
     """Template and reference by a formula, so that the map is exact."""
     x, true = PLANE.cell_centers(), parameters(transform, 0.15)
@@ -139,6 +152,42 @@ def test_newton_finds_the_map(transform):
     v = parameters(transform, 0.1, seed=4)
     derivatives = [gradient(problem, w, 1.0) @ v, v @ H @ v]
     assert taylor_test(lambda u: problem.loss(u, 1.0), w, v, derivatives).order > 2.8
+
+
+@pytest.mark.parametrize("domain", [PLANE, SPACE], ids=["2D", "3D"])
+def test_a_similarity_is_scipys_turn_times_a_factor(domain):
+    transform = Similarity(domain)
+    w, x = parameters(transform).numpy(), points(domain.dim).numpy()
+    turn, growth, shift = np.split(w, [transform.n_turns, transform.n_turns + 1])
+    vector = turn if len(turn) == 3 else [0, 0, turn[0]]
+    R = Rotation.from_rotvec(vector).as_matrix()[: domain.dim, : domain.dim]
+    centre = np.add(domain.lower, domain.upper) / 2
+    expected = np.exp(growth) * (x - centre) @ R.T + centre + shift
+    ours = transform(torch.from_numpy(w), torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(ours, expected, atol=1e-12)
+    with pytest.raises(ValueError, match="affine must keep some volume"):
+        transform.from_affine(torch.zeros(domain.dim * (domain.dim + 1), dtype=torch.float64))
+
+
+@each_map
+def test_inverse_and_composition_move_points_there_and_back(transform):
+    d, x = transform.dim, points(transform.dim)
+    one, other = (transform.affine(parameters(transform, seed=k)) for k in (5, 6))
+    there = Affine(d)(one, x)
+    torch.testing.assert_close(Affine(d)(inverse(one), there), x)
+    torch.testing.assert_close(Affine(d)(composed(other, one), x), Affine(d)(other, there))
+    with pytest.raises(ValueError, match="affine must have an inverse"):
+        inverse(0 * one)
+
+
+@pytest.mark.parametrize("inner", [Translation(2), Rigid(PLANE), Similarity(PLANE)])
+def test_a_placed_map_is_followed_by_a_fixed_one(inner):
+    transform, x, w = Placed(inner, AFTER), points(2), parameters(inner)
+    torch.testing.assert_close(transform(w, x), Affine(2)(AFTER, inner(w, x)))
+    torch.testing.assert_close(transform.from_affine(transform.affine(w)), w)
+    torch.testing.assert_close(transform(transform.identity(), x), Affine(2)(AFTER, x))
+    assert repr(transform) == repr(inner) and transform.turns == inner.turns
+    assert torch.equal(transform.scaling(PLANE), inner.scaling(PLANE))
 
 
 def test_bad_input_is_named():

@@ -11,9 +11,9 @@ from regtools.registration import (
     Rigid,
     Tikhonov,
     Translation,
+    chain,
     gradient,
     mixed_derivative,
-    model,
     second_order_model,
 )
 
@@ -49,7 +49,7 @@ def by_blocks(monkeypatch):
     def compute(*arguments):
         with monkeypatch.context() as patch:
             patch.setattr(_taylor, "COMPILED", False)
-            patch.setattr(model, "_BLOCK", 97)
+            patch.setattr(chain, "_BLOCK", 97)
             return second_order_model(*arguments)
 
     return compute

@@ -1,0 +1,104 @@
+r"""How far a map can be off: its covariance, from the exact Hessian and from what is left.
+
+At a minimum the scores :math:`\psi_i`, the parts of the gradient that belong to one cell each, add
+up to zero. With other noise they would not, and to first order the minimum would move by
+:math:`-H^{-1} \sum_i \psi_i`. So the covariance is :math:`H^{-1} S H^{-1}`, with S that of the sum
+of the scores. What two pictures leave is rarely white: edges leave lines. Therefore the scores are
+first summed in blocks, six an axis in 2D and four in 3D, and only the blocks count as
+independent.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from . import distances
+from .chain import along, local, parts
+from .model import second_order_model
+from .overlap import split
+
+BLOCKS = {1: 36, 2: 6, 3: 4}
+"""Blocks an axis, by the number of axes."""
+
+
+def covariance(problem, w, theta) -> torch.Tensor | None:
+    """Return the covariance of w, shape ``(p, p)``; None where it cannot be known.
+
+    Parameters
+    ----------
+    problem : RegistrationProblem
+        Its distance is a sum of squares.
+    w : torch.Tensor
+        A minimum.
+    theta : float
+        Blur in pixels⁴, at which w is one.
+
+    References
+    ----------
+    White (1982); Huber's sandwich. Chapter 9.
+    """
+    hessian = second_order_model(problem, w, theta).hessian
+    blocks = _scores(problem, w, theta)
+    n, p = blocks.shape
+    scaled = problem.scaled(hessian).double()
+    if n <= p or not torch.linalg.eigvalsh(scaled)[0] > 0:
+        return None
+    blocks = blocks if problem.scaling is None else blocks @ problem.scaling
+    steps = torch.linalg.solve(scaled, blocks.double().T)
+    found = (steps @ steps.T) * (n / (n - p))
+    if problem.scaling is not None:
+        found = problem.scaling.double() @ found @ problem.scaling.double().T
+    return found.to(w)
+
+
+def _scores(problem, w, theta):
+    """The scores, summed in those blocks in which something is seen, shape ``(n_blocks, p)``."""
+    gain, offset, scale = _linear(problem, w, theta)
+    reference, overlap = problem.kept_reference(theta), problem.overlap
+    index = _blocks(problem.domain.m, w.device)
+    n = int(index.max()) + 1
+    totals, weights = w.new_zeros(n, len(w)), w.new_zeros(n)
+    for part in parts(problem):
+        y, dy_dw, _ = local(problem, w, part)
+        value, slope, _ = split(problem.template.taylor(y, theta, 1))
+        seen = torch.ones_like(value) if overlap is None else overlap.taylor(y, 1, part)[0] ** 2
+        pull = 2 * scale * gain * seen * (gain * value + offset - reference[part])
+        changes = along(slope, dy_dw.unbind(1))
+        totals = totals.index_add(0, index[part], pull[:, None] * changes)
+        weights = weights.index_add(0, index[part], seen)
+    return totals[weights > 0.01 * len(index) / n]
+
+
+def _linear(problem, w, theta):
+    """Gain and offset of the template, and what the squares are multiplied with, in the loss."""
+    overlap = problem.overlap
+    if problem.distance == "ssd":
+        if overlap is None:
+            return 1.0, 0.0, problem.domain.cell_volume
+        seen = overlap.visibility(problem.moved_points(w)).square().sum()
+        return 1.0, 0.0, problem.box_volume / (seen + overlap.extra)
+    values, reference, v = problem._seen(w, theta)
+    moments, n = distances.Moments.of(values, reference, v), len(values)
+    gain, offset = distances.brightness(moments, n)
+    extra = distances.SHARE * n if overlap is not None else 0.0
+    return gain, offset, problem.box_volume / (moments.spreads(n)[2] + extra)
+
+
+def _blocks(m, device):
+    """The block of each cell, shape ``(n,)`` in C order."""
+    count = BLOCKS[len(m)]
+    along_axes = [torch.arange(k, device=device) * min(count, k) // k for k in m]
+    index = torch.zeros(1, dtype=torch.long, device=device)
+    for one, k in zip(along_axes, m, strict=True):
+        index = (index[:, None] * min(count, k) + one).flatten()
+    return index
+
+
+def displacement_error(problem, w, found) -> torch.Tensor:
+    """Return the root mean square error of y(x; w) at each cell, of the shape of the reference."""
+    errors = []
+    for part in parts(problem):
+        _, dy_dw, _ = local(problem, w, part)
+        spread = torch.einsum("ndp,pq,ndq->n", dy_dw, found.to(w), dy_dw)
+        errors.append(spread.clamp(min=0).sqrt())
+    return torch.cat(errors).reshape(problem.domain.m)
