@@ -15,7 +15,7 @@ import regtools
 
 PACKAGE = Path(regtools.__file__).parent
 WINGS = ("images", "solvers", "registration", "superresolution", "verify", "explorers", "commands")
-CHAPTER = re.compile(r"[Cc]hapters? (\d)(?:(?:, | and | to )(\d))*")
+CHAPTER = re.compile(r"[Cc]hapters? (\d+)(?:(?:, | and | to )(\d+))*")
 
 
 def arrows(path):
@@ -114,5 +114,5 @@ def test_docstrings_name_their_chapter(name):
     """A reader of the docstring finds the chapter that explains the name."""
     found = CHAPTER.search(inspect.getdoc(getattr(regtools, name)))
     assert found, f"regtools.{name} names no chapter"
-    for number in re.findall(r"\d", found.group()):
-        assert list(PACKAGE.parent.glob(f"notebooks/0{number}_*.md")), f"no chapter {number}"
+    for number in map(int, re.findall(r"\d+", found.group())):
+        assert list(PACKAGE.parent.glob(f"notebooks/{number:02d}_*.md")), f"no chapter {number}"

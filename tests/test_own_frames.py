@@ -1,4 +1,4 @@
-"""Frames of one's own, appendix A3: reading and saving, and maps that are given."""
+"""Frames of one's own, chapter 10: reading and saving, and maps that are given."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,7 @@ from skimage import data, io, transform
 
 from regtools import super_resolve
 
-PAGE = Path(__file__).resolve().parents[1] / "notebooks" / "A3_own_frames.md"
+PAGE = Path(__file__).resolve().parents[1] / "notebooks" / "10_own_burst.md"
 M = 16
 SHIFTS = [(0, 0), (3, 0), (0, 1), (1, 3)]
 """By how many halves of a pixel of a frame everything has moved to the right, and down."""
@@ -28,7 +28,7 @@ def pictures(rows=0):
 
 
 def test_files_of_16_bits(tmp_path, monkeypatch):
-    """They go in and out as the appendix says, and the image is the scene, the right way up."""
+    """They go in and out as the chapter says, and the image is the scene, the right way up."""
     (views, truth), scale = pictures(rows=2), 200
     (tmp_path / "my_frames").mkdir()
     for k, view in enumerate(views):
@@ -51,13 +51,13 @@ def test_files_of_16_bits(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kind", ["translation", "affine"])
 def test_maps_that_are_given(kind):
-    """All has moved `right` and `down`: b = (-right, down)."""
-    frames = torch.from_numpy(np.stack([view[::-1].T for view in pictures()[0]]))
-    blocks = [(-right / 2, down / 2) for right, down in SHIFTS[1:]]
+    """All has moved `right` and `down`: b = (-right, -down)."""
+    frames = torch.from_numpy(np.stack([view.T for view in pictures()[0]]))
+    blocks = [(-right / 2, -down / 2) for right, down in SHIFTS[1:]]
     if kind == "affine":
         blocks = [(1.0, 0.0, 0.0, 1.0, *block) for block in blocks]
     w0 = torch.tensor(blocks, dtype=frames.dtype).flatten()
     found = super_resolve(frames, 2, frames_transform=kind, w0=w0, lam=0.1)
     shifts = found.w.reshape(3, 6)[:, 4:]
-    expected = torch.tensor([(-right, down) for right, down in SHIFTS[1:]], dtype=frames.dtype) / 2
+    expected = torch.tensor([(-right, -down) for right, down in SHIFTS[1:]], dtype=frames.dtype) / 2
     assert float((shifts - expected).abs().max()) < (0.02 if kind == "translation" else 0.1)

@@ -21,6 +21,7 @@ from .inexact_projection import inexact_explorer
 from .live_cg import cg_explorer
 from .live_registration import registration_explorer
 from .multiscale import path_explorer
+from .own_pictures import pair_explorer
 from .partial_cg import fraction_explorer
 from .plotting import (
     RULE_STYLES,
@@ -48,6 +49,7 @@ __all__ = [
     "fraction_explorer",
     "hessian_explorer",
     "inexact_explorer",
+    "pair_explorer",
     "path_explorer",
     "plain",
     "plot_frequency_response",

@@ -64,7 +64,7 @@ class Picture(ShortRepr):
 
     References
     ----------
-    Chapter 3 has the problem, *How to choose* the recipe.
+    Chapter 9.
     """
 
     data: torch.Tensor = field(repr=False)
@@ -159,7 +159,7 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pict
 
     References
     ----------
-    Chapter 3 has the problem, *How to choose* the recipe.
+    Chapter 9.
     """
     sitk = _sitk("read_image needs {}")
     max_pixels = checks.whole("max_pixels", max_pixels)
@@ -233,7 +233,7 @@ def write_image(
 
     References
     ----------
-    Chapter 3 has the problem, *How to choose* the recipe.
+    Chapter 9.
     """
     sitk = _sitk("write_image needs {}")
     checks.check_kind("like", like, Picture)

@@ -2,6 +2,8 @@
 
 import math
 
+import torch
+
 from ..images import Domain
 
 
@@ -18,6 +20,19 @@ def laid(shape, domain):
         half = m * share * width / 2
         ends += [(low + high) / 2 - half, (low + high) / 2 + half]
     return Domain(tuple(ends), tuple(shape))
+
+
+def one_to_one(template, reference):
+    """Return ``[A row by row, b]`` that takes centre to centre and cell to cell; None if all do."""
+    if template == reference:
+        return None
+    there, here = (
+        torch.tensor([box.lower, box.upper, box.h], dtype=torch.float64)
+        for box in (template, reference)
+    )
+    A = torch.diag(there[2] / here[2])
+    centre, middle = (one[:2].mean(0) for one in (there, here))
+    return torch.cat([A.flatten(), centre - A @ middle])
 
 
 def pixels_per_pixel(domain, other):

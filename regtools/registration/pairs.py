@@ -12,7 +12,7 @@ import torch
 from ..images import Domain, Picture, SplineImage, checks
 from ..solvers import Status
 from ._arguments import opaque, without_nan
-from .boxes import laid
+from .boxes import laid, one_to_one
 from .itk import as_headers_say, boxes_of
 from .path import check_thetas
 from .problem import SURROUNDS, RegistrationProblem
@@ -55,8 +55,9 @@ def register(
     domain : Domain, optional
         The box of the reference, for two tensors. Without it cells have the width one.
     transform : {"affine", "similarity", "rigid", "translation"} or AffineSubset, optional
-        The kind of map, affine if left out; by name about the centre of the reference and, of files, after what their
-        headers say.
+        The kind of map, affine if left out; by name about the centre of the reference and, of
+        files, after what their headers say. Where lengths are counted in pixels, a rigid map
+        and a translation take a pixel to a pixel.
     surround : {"auto", "zero", "overlap"}
         What lies outside the box, see `RegistrationProblem`; "auto" asks `choose_surround`, or
         takes "overlap" where there is a mask.
@@ -99,7 +100,7 @@ def register(
 
     References
     ----------
-    Paper, section 3, for one start. Chapter 3.
+    Paper, section 3, for one start. Chapters 3 and 9.
     """
     pictures, boxes = None, None
     if isinstance(template, Picture) and isinstance(reference, Picture):
@@ -111,8 +112,11 @@ def register(
         template, reference = template.grey, reference.grey
     template, template_mask = without_nan(template, template_mask, "template")
     reference, reference_mask = without_nan(reference, reference_mask, "reference")
+    own_boxes = isinstance(template, SplineImage)
     moving, fixed = _images(template, reference, domain, boxes)
     together = None if pictures is None else as_headers_say(*pictures)
+    if together is None and transform in ("rigid", "translation") and not own_boxes:
+        together = one_to_one(moving.domain, fixed.domain)
     transform = _transform(transform, fixed.domain, together)
     masked = template_mask is not None or reference_mask is not None
     surround = _surround(surround, (moving, fixed), masked)

@@ -101,7 +101,7 @@ def super_resolve(
 
     References
     ----------
-    Chung, Haber and Nagy (2006); Golub, Heath and Wahba (1979); Huber (1964). Chapter 5.
+    Chung, Haber and Nagy (2006); Golub, Heath and Wahba (1979); Huber (1964). Chapters 5 and 10.
     """
     colours = None
     if channel_axis is not None:
