@@ -229,7 +229,7 @@ def main():
             print(f"{row['failures']:8d} {error:>6s} {row['seconds']:6.2f}", end="")
         print()
     if options.write:
-        write("peers", {"pairs": DRAWS, "kinds": table})
+        write({"peers": {"pairs": DRAWS, "kinds": table}})
 
 
 if __name__ == "__main__":

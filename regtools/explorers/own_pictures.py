@@ -94,9 +94,8 @@ class PairView:
             unit = "mm" if found.pictures[1].unit == "mm" else "pixels"
             noise = f" By noise alone the map is off by about {size:.1g} {unit}."
         covered = f"The template covers {100 * found.overlap:.0f} % of the reference"
-        return (
-            f"{found.status.value}. {covered}, with a misfit of {100 * found.misfit:.2g} %.{noise}"
-        )
+        misfit = f"{100 * found.misfit:.2g} %"
+        return f"{found.status.value.capitalize()}. {covered}, with a misfit of {misfit}.{noise}"
 
 
 def _plane(values):

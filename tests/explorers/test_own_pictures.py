@@ -39,7 +39,7 @@ def test_choices_and_words(pair):
     np.testing.assert_allclose(shown.found.affine.numpy(), [1, 0, 0, 1, 4, 0], atol=0.05)
     assert view.compute("ncc", "translation", "before").found is shown.found  # kept
     words = view.describe(shown)
-    assert words.startswith("converged. The template covers 93 % of the reference")
+    assert words.startswith("Converged. The template covers 93 % of the reference")
     assert "By noise alone the map is off by about" in words and words.endswith("pixels.")
     here, before = view.layers(view.compute("ncc", "translation", "before"))
     np.testing.assert_allclose(before, pair[0].data.numpy(), atol=1e-6)
