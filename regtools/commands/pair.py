@@ -16,8 +16,9 @@ from .folder import ending, output
 from .page import file_name, page_of, percent, short, views_of
 
 TRANSFORM, NUMBERS, PAGE = "map.tfm", "result.json", "index.html"
-MISFIT, UNLIKE, OVERLAP = 0.5, 0.95, 0.2
-"""From here on a result is doubted, and the exit status says so; the second without squares."""
+MISFIT, OVERLAP = {"ncc": 0.5, "ssd": 0.5, "mi": 0.9, "ngf": 0.5}, 0.2
+"""From here on a result is doubted, and the exit status says so. Unrelated noise has 1, or 0.6
+by "ngf"."""
 TRANSFORMS = ("affine", "similarity", "rigid", "translation")
 DISTANCES = {
     "ncc": "correlation",
@@ -146,7 +147,8 @@ def _page(found, numbers, names):
     where = (
         "The map takes points of the fixed picture to points of the moving one: in millimetres "
         "those of the patient, in pixels counted from the centre of the first one, to the right "
-        "and down. The error by noise does not know of a wrong end or of a map of the wrong kind."
+        "and down. The error by noise does not know of a wrong end or of a map of the wrong kind, "
+        "and is too small where the pictures are shifted but not turned."
     )
     columns = "blur θ, pixels⁴", "steps", "loss"
     tables = [
@@ -178,7 +180,8 @@ def _facts(numbers):
     yield "matrix", matrix
     yield f"shift, {unit}", " ".join(f"{x:.5g}" for x in numbers["shift"])
     if numbers["error"] is not None:
-        yield f"error by noise, {unit}", f"± {numbers['error']:.2g}"
+        of = unit if unit == "mm" else "pixels of moving"
+        yield f"error by noise, {of}", f"± {numbers['error']:.2g}"
     yield "misfit", percent(numbers["misfit"])
     yield "part of fixed that is covered", percent(numbers["overlap"])
     if numbers["distance"] in ("ssd", "ncc"):
@@ -219,7 +222,7 @@ def _inverse(A, b):
 
 
 def _error(found):
-    """The root mean square error by noise over what is covered, in the unit of the fixed one."""
+    """The root mean square error by noise over what is covered, in mm or pixels of moving."""
     errors = found.displacement_error()
     if errors is None:
         return None
@@ -231,9 +234,10 @@ def _warnings(found):
     if not found.success:
         yield "This is not called a success: look at the pictures before you use the map."
     squares = found.problem.measure is None
-    if not squares and not found.misfit <= UNLIKE:
+    unlike = not found.misfit <= MISFIT[found.problem.distance]
+    if unlike and not squares:
         yield "The pictures have little in common. Perhaps the map is wrong."
-    elif squares and not found.misfit <= MISFIT:
+    elif unlike:
         yield (
             f"The pictures have little in common: {100 * found.misfit:.0f} % of the variation of "
             "the fixed one is not explained by the moved one. Perhaps the map is wrong."

@@ -16,7 +16,7 @@ from .explorer import Explorer, Panel
 
 TRANSFORMS = ("affine", "similarity", "rigid", "translation")
 DISTANCES = ("ncc", "ssd", "ngf")
-VIEWS = ("before", "after", "difference")
+VIEWS = ("checkerboard", "difference")
 _KINDS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".nii", ".gz", ".nrrd", ".mha", ".dcm")
 
 
@@ -25,6 +25,8 @@ class Shown:
     """One registration, and what of it is shown."""
 
     found: Registration
+    transform: str
+    distance: str
     view: str
 
 
@@ -48,41 +50,37 @@ class PairView:
 
     def compute(self, distance, transform, view):
         """Return the registration with these choices."""
-        return Shown(self.found(transform, distance), view)
+        return Shown(self.found(transform, distance), transform, distance, view)
 
-    def layers(self, shown):
-        """The reference, and the template beside it, as grey values from 0 to 1; NaN outside."""
+    def layers(self, shown, before=False):
+        """The reference, and the template beside it, matched in brightness; NaN outside."""
         found = shown.found
         template, reference = found.pictures
-        w = identity_starts(found.problem)[0] if shown.view == "before" else found.w
+        w = identity_starts(found.problem)[0] if before else found.w
         y = found.transform(w, found.problem.points)
         moved = warped(template.grey, found.template.domain, y, "mirror", float("nan"))
-        layers = [reference.grey, moved.reshape(found.problem.domain.m)]
-        if shown.view == "difference":
-            layers[1] = found.gain * layers[1] + found.offset
-        return [_plane(one) for one in layers]
+        moved = found.gain * moved.reshape(found.problem.domain.m) + found.offset
+        return _plane(reference.grey), _plane(moved)
 
-    def draw(self, shown, ax):
+    def draw(self, shown, ax, before=False):
         """Draw a checkerboard of both, or their difference."""
-        here, moved = self.layers(shown)
-        ax.set(xticks=[], yticks=[], title="checkerboard, after")
+        here, moved = self.layers(shown, before)
+        ax.set(xticks=[], yticks=[], title="before" if before else "after")
         ax.spines[:].set_visible(False)
         wide, tall = shown.found.problem.domain.h[:2]
+        low, high = np.nanquantile(here, (0.01, 0.99))
         if shown.view == "difference":
-            most = float(np.nanquantile(np.abs(here - here.mean()), 0.99)) or 1.0
+            most = (high - low) / 2 or 1.0
             ax.imshow((moved - here).T, cmap="RdBu_r", vmin=-most, vmax=most, aspect=tall / wide)
-            ax.set_title("difference, after")
             return
         rows, columns = np.indices(here.shape) * 8 // np.array(here.shape)[:, None, None]
-        board = np.where((rows + columns) % 2, _stretched(moved), _stretched(here))
-        ax.imshow(board.T, cmap="gray", vmin=0, vmax=1, aspect=tall / wide)
-        ax.set_title(f"checkerboard, {shown.view}")
+        board = np.where((rows + columns) % 2, moved, here)
+        ax.imshow(board.T, cmap="gray", vmin=low, vmax=high, aspect=tall / wide)
 
-    def alt(self, shown):
+    def alt(self, shown, before=False):
         """Return the text alternative."""
         what = "The difference" if shown.view == "difference" else "A checkerboard"
-        when = "before" if shown.view == "before" else "after"
-        return f"{what} of both pictures {when} registration."
+        return f"{what} of both pictures {'before' if before else 'after'} registration."
 
     def describe(self, shown):
         """Say how it ended."""
@@ -91,21 +89,17 @@ class PairView:
         noise = ""
         if error is not None:
             size = float(error[found.covered()].square().mean().sqrt())
-            unit = "mm" if found.pictures[1].unit == "mm" else "pixels"
+            unit = "mm" if found.pictures[1].unit == "mm" else "pixels of the moving one"
             noise = f" By noise alone the map is off by about {size:.1g} {unit}."
         covered = f"The template covers {100 * found.overlap:.0f} % of the reference"
         misfit = f"{100 * found.misfit:.2g} %"
-        return f"{found.status.value.capitalize()}. {covered}, with a misfit of {misfit}.{noise}"
+        kind = f"{shown.transform.capitalize()} by {shown.distance}, {shown.view}"
+        return f"{kind}: {found.status.value}. {covered}, with a misfit of {misfit}.{noise}"
 
 
 def _plane(values):
     values = values.numpy(force=True)
     return values if values.ndim == 2 else values[:, :, values.shape[2] // 2]
-
-
-def _stretched(values):
-    low, high = np.nanquantile(values, (0.01, 0.99))
-    return (values - low) / max(high - low, 1e-300)
 
 
 def uploaded(files, folder):
@@ -148,7 +142,15 @@ def pair_explorer(template, reference):
     view = PairView(template, reference)
     explorer = Explorer(
         view.compute,
-        [Panel(view.draw, view.alt, (3.2, 3.2), lossless=False)],
+        [
+            Panel(
+                functools.partial(view.draw, before=before),
+                functools.partial(view.alt, before=before),
+                (2.7, 2.7),
+                lossless=False,
+            )
+            for before in (True, False)
+        ],
         [
             Control("distance", "Distance", DISTANCES, format="{}", buttons=True),
             Control("transform", "Map", TRANSFORMS, format="{}", buttons=True),

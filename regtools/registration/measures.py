@@ -1,10 +1,10 @@
 r"""Distances that are a few lines each: functions of two pictures and of what is seen.
 
 A distance takes the moved template, the reference and the trust in each cell, three tensors of the
-shape of the reference, and returns one number: 0 where nothing can be better, 1 where the pictures
-have nothing in common. Grey values come counted from about 0 to 1. Gradient and Hessian in w are
-not its business: automatic differentiation gives those in the moved values, the chain rule of
-`second_order_model` does the rest. A distance of your own goes into `register` or
+shape of the reference, and returns one number: 0 where nothing can be better, 1 where nothing is
+alike (of unrelated pictures it may be less). Grey values come counted from about 0 to 1. Gradient
+and Hessian in w are not its business: automatic differentiation gives those in the moved values,
+the chain rule of `second_order_model` does the rest. A distance of your own goes into `register` or
 `RegistrationProblem` as ``distance=``, like these two.
 """
 
@@ -38,8 +38,10 @@ def mutual_information(
 
     The entropies H and the mutual information I are those of a joint histogram to which each cell
     adds a cubic B-spline in both grey values (a Parzen window), so that it can be differentiated
-    twice. It is small where one picture's grey value says much about the other's, whatever the
-    relation; it is not zero for equal pictures, as the windows overlap.
+    twice, but where a value lies beyond all bins, a tenth of the range on either side. It is small
+    where one picture's grey value says much about the other's, whatever the relation; it is not
+    zero for equal pictures, as the windows overlap. Few cells look alike by chance: 0.9 of
+    unrelated noise on 16 × 16 cells, 0.98 on 32 × 32.
 
     Parameters
     ----------
@@ -84,8 +86,9 @@ def gradient_fields(
     A field is :math:`n = \nabla u / \sqrt{\lvert \nabla u \rvert^2 + \eta^2}`, with central
     differences and with η² the mean of :math:`\lvert \nabla u \rvert^2`, so that noise in flat
     parts counts for little. Edges agree if they have one line, in either direction. The sum of
-    :math:`(n_\mathcal{T} \cdot n_\mathcal{R})^2` is divided by the most that two fields of these
-    lengths can reach, so equal pictures have the distance 0.
+    :math:`(n_\mathcal{T} \cdot n_\mathcal{R})^2` is divided by what it is at most, by Cauchy and
+    Schwarz, so equal pictures have the distance 0. Unrelated noise has about 0.6 in the plane and
+    0.7 in space. Slopes are counted per cell, not per length.
 
     Parameters
     ----------

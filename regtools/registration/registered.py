@@ -129,7 +129,7 @@ class Registration(SolverResult):
 
     @property
     def inverse(self) -> torch.Tensor:
-        """The map from the template to the reference, as ``[A row by row, b]``.
+        """The map from the box of `template` to that of the reference, ``[A row by row, b]``.
 
         Raises
         ------
@@ -149,10 +149,12 @@ class Registration(SolverResult):
         return covariance(self.problem, self.w, self.path.steps[-1].theta)
 
     def displacement_error(self) -> torch.Tensor | None:
-        """Return the root mean square error of y(x; w) by noise, in the unit of the boxes.
+        """Return how far y(x; w) scatters by noise: the root mean square of its length.
 
-        It knows of what the two pictures leave unexplained at random. It does not know of a wrong
-        valley, nor of what no map of this kind can do.
+        In the unit of the boxes; of files in millimetres or in pixels of the template. It knows of
+        what the two pictures leave unexplained at random. It does not know of a wrong valley, of
+        what no map of this kind can do, nor of the pull of interpolated noise between grids that
+        are shifted but not turned, see `regtools.registration.trust`.
 
         Returns
         -------
@@ -161,7 +163,10 @@ class Registration(SolverResult):
         """
         if self.covariance is None:
             return None
-        return displacement_error(self.problem, self.w, self.covariance)
+        error = displacement_error(self.problem, self.w, self.covariance)
+        if self.pictures is not None and self.pictures[0].unit == "pixel":
+            error = error / self.template.domain.h[0]  # one width along all axes, see `laid`
+        return error
 
     def in_files(self) -> tuple[np.ndarray, np.ndarray]:
         """Return A and b in the coordinates of the files, from the reference's to the template's.

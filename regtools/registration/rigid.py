@@ -169,6 +169,10 @@ def _turn(R):
         return torch.atan2(R[1, 0], R[0, 0])[None]
     axis = torch.stack([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
     sine, cosine = axis.norm(), (R.trace() - 1) / 2
-    if sine == 0:
-        return axis
-    return axis / sine * torch.atan2(sine, cosine)
+    if cosine > 0:
+        return axis if sine == 0 else axis / sine * torch.atan2(sine, cosine)
+    # Near half a turn the axis is that of (R + Rᵀ) / 2 = cos I + (1 − cos) a aᵀ.
+    outer = (R + R.T) / 2 - cosine * torch.eye(3, dtype=R.dtype, device=R.device)
+    column = outer[:, outer.diagonal().argmax()]
+    column = column * torch.where(column @ axis < 0, -1.0, 1.0)
+    return column / column.norm() * torch.atan2(sine, cosine)

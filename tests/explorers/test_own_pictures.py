@@ -35,17 +35,19 @@ def pair(tmp_path):
 
 def test_choices_and_words(pair):
     view = PairView(*pair)
-    shown = view.compute("ncc", "translation", "after")
+    shown = view.compute("ncc", "translation", "checkerboard")
     np.testing.assert_allclose(shown.found.affine.numpy(), [1, 0, 0, 1, 4, 0], atol=0.05)
-    assert view.compute("ncc", "translation", "before").found is shown.found  # kept
+    assert view.compute("ncc", "translation", "difference").found is shown.found  # kept
     words = view.describe(shown)
-    assert words.startswith("Converged. The template covers 93 % of the reference")
-    assert "By noise alone the map is off by about" in words and words.endswith("pixels.")
-    here, before = view.layers(view.compute("ncc", "translation", "before"))
-    np.testing.assert_allclose(before, pair[0].data.numpy(), atol=1e-6)
-    after = view.layers(shown)[1]
-    seen = np.isfinite(after)
-    assert np.abs(after - here)[seen].mean() < 2 < np.abs(before - here).mean()
+    assert words.startswith("Translation by ncc, checkerboard: converged. The template covers 93 %")
+    assert "By noise alone the map is off by about" in words
+    assert words.endswith("pixels of the moving one.")
+    off = {}
+    for before in (True, False):
+        here, moved = view.layers(shown, before)
+        np.testing.assert_array_equal(here, pair[1].data.numpy())
+        off[before] = np.nanmean(np.abs(moved - here))
+    assert off[False] < 2 < off[True]
     assert view.alt(shown) == "A checkerboard of both pictures after registration."
 
 

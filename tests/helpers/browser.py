@@ -168,7 +168,6 @@ def jupyterlab(folder, home):
             server.wait(PATIENCE)
 
 
-@contextmanager
 def changed(page, look, before):
     """Wait until something looks different; a page's policy may forbid what waits for functions."""
     for _ in range(100):
@@ -184,6 +183,7 @@ def serious(page):
     return [one["id"] for one in found if one["impact"] in ("serious", "critical")]
 
 
+@contextmanager
 def exports(browser, explorer, name):
     """Yield a page that has what the module of an explorer exports under a name."""
     with open_page(browser, f"exports-{explorer.module}") as (page, watch):

@@ -37,6 +37,9 @@ MAPS = [
 each_map = pytest.mark.parametrize("transform", MAPS, ids=lambda t: f"{type(t).__name__} {t.dim}D")
 
 
+RNG = np.random.default_rng(12)
+
+
 def points(dim, n=9, seed=1):
     return torch.from_numpy(np.random.default_rng(seed).uniform(-5, 5, (n, dim)))
 
@@ -167,6 +170,20 @@ def test_a_similarity_is_scipys_turn_times_a_factor(domain):
     np.testing.assert_allclose(ours, expected, atol=1e-12)
     with pytest.raises(ValueError, match="affine must keep some volume"):
         transform.from_affine(torch.zeros(domain.dim * (domain.dim + 1), dtype=torch.float64))
+
+
+def test_every_turn_of_space_has_a_vector():
+    """Half turns too, exact ones and nearly exact ones."""
+    transform = Rigid(SPACE)
+    vectors = [np.pi * axis / np.linalg.norm(axis) for axis in RNG.standard_normal((20, 3))]
+    vectors += [np.pi * np.array(axis) for axis in ([1, 0, 0], [0, 0.6, 0.8], [0, 0, -1.0])]
+    vectors += [(1 - size) * vectors[k] for k, size in enumerate([1e-3, 1e-6, 1e-9, 1e-12])]
+    cube = Rotation.create_group("O").as_matrix()
+    matrices = [*(Rotation.from_rotvec(one).as_matrix() for one in vectors), *cube.round()]
+    for R in matrices:
+        affine = torch.from_numpy(np.concatenate([R.ravel(), np.zeros(3)]))
+        again = transform.affine(transform.from_affine(affine))
+        torch.testing.assert_close(again, affine, rtol=0, atol=1e-7)
 
 
 @each_map

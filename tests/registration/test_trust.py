@@ -71,6 +71,45 @@ def test_blocks_and_scores():
     assert error.ravel()[11] ** 2 == pytest.approx(np.trace(y @ expected @ y.T), rel=1e-4)
 
 
+def test_gain_and_offset_follow_the_map():
+    """By NumPy: of correlation the slopes are those beside the template and a constant."""
+    domain = Domain((0, 20, 0, 17), (20, 17))
+    rng = np.random.default_rng(4)
+    pictures = [torch.from_numpy(rng.random(domain.m) + 3) for _ in range(2)]
+    images = [SplineImage(one, domain) for one in pictures]
+    task = RegistrationProblem(*images, Affine(2), distance="ncc")
+    w = newton(task, 1.0, task.identity()).w
+    H = torch.func.hessian(lambda v: task.loss(v, 1.0))(w).numpy()
+    u, J = (
+        task.template(task.moved_points(w), 1.0).numpy(),
+        torch.func.jacfwd(lambda v: task.template(task.moved_points(v), 1.0))(w).numpy(),
+    )
+    v = task.reference_values(1.0).numpy()
+    linear = np.stack([u, np.ones_like(u)], 1)
+    (gain, offset), *_ = np.linalg.lstsq(linear, v, rcond=None)
+    beside = J - linear @ np.linalg.lstsq(linear, J, rcond=None)[0]
+    scale = task.box_volume / ((v - v.mean()) ** 2).sum()
+    scores = 2 * scale * gain * (gain * u + offset - v)[:, None] * beside
+    ends = [[-(-k * n // 6) for k in range(7)] for n in (20, 17)]
+    scores = scores.reshape(20, 17, 6)
+    blocks = np.array(
+        [
+            scores[a:b, c:d].sum((0, 1))
+            for a, b in zip(ends[0], ends[0][1:], strict=False)
+            for c, d in zip(ends[1], ends[1][1:], strict=False)
+        ]
+    )
+    expected = np.linalg.solve(H, np.linalg.solve(H, blocks.T @ blocks * 36 / 30).T)
+    found = covariance(task, w, 1.0).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_penalised_map_has_none():
+    pair = [SplineImage(one, BOX) for one in drawn(3.0, 1)]
+    task = RegistrationProblem(*pair, Affine(2), lambda w: (w**2).sum(), 1.0, surround="overlap")
+    assert covariance(task, newton(task, 0.1, task.identity()).w, 0.1) is None
+
+
 @pytest.mark.parametrize("unit", [1e-3, 1e3])
 def test_it_is_a_length_in_the_unit_of_the_box(unit):
     pair = drawn(3.0, 1)
