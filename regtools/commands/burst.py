@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import numpy as np
@@ -55,9 +56,10 @@ def run_super_resolve(options, say) -> bool:
     """Resolve files; say whether there is no reason to doubt the result."""
     frames = read_frames(options.frames)
     kind = np.dtype(frames.first.dtype)
-    exact = "sharp.tif" if frames.channel_axis is None and frames.domain.dim == 2 else "sharp.nrrd"
+    flat = frames.domain.dim == 2 and frames.first.unit == "pixel"  # no place to be lost
+    exact = "sharp.tif" if flat and frames.channel_axis is None else "sharp.nrrd"
     names = [exact, NUMBERS, PAGE]
-    if kind.name in ("uint8", "uint16") and frames.domain.dim == 2:
+    if kind.name in ("uint8", "uint16") and flat:
         names.insert(1, "sharp.png")
     with output(options, names, options.frames) as folder:
         size = " x ".join(map(str, frames.domain.m))
@@ -133,20 +135,23 @@ def _warnings(found, frames):
             yield f"Frame {k} is off by {float(found.misfit[k]) / middle:.1f} times the median."
         if found.overlap[k] < USED:
             yield f"Of frame {k} only {percent(float(found.overlap[k]))} was used."
+    unknown = frames.data.isnan() if frames.channel_axis is None else frames.data.isnan().any(-1)
+    if frames.weights is not None:
+        unknown = unknown | (frames.weights == 0)
+    if holes := int(unknown.all(0).sum()):
+        yield f"{holes} pixels are unknown in all frames; what stands there has been filled in."
     if max(_moved(found, frames)) < STILL:
         yield "The frames have hardly moved: they say nothing of what is finer than their pixels."
 
 
 def _moved(found, frames):
-    """How far the middle of each frame has moved, in its pixels."""
+    """How far the corners of each frame have moved, in its pixels: root mean square."""
     box, d = frames.domain, frames.domain.dim
-    ends = zip(box.lower, box.upper, strict=True)
-    centre, h = np.array([(a + b) / 2 for a, b in ends]), np.array(box.h)
-    rows = found.w.reshape(len(frames.paths) - 1, -1).numpy(force=True)
-    moved = [
-        float(np.linalg.norm((w[: d * d].reshape(d, d) @ centre + w[d * d :] - centre) / h))
-        for w in rows
-    ]
+    corners = np.array(list(itertools.product(*zip(box.lower, box.upper, strict=True))))
+    moved = []
+    for w in found.w.reshape(len(frames.paths) - 1, -1).numpy(force=True):
+        gap = corners @ w[: d * d].reshape(d, d).T + w[d * d :] - corners
+        moved.append(float(np.sqrt(((gap / box.h) ** 2).sum(1).mean())))
     return [0.0, *(step if np.isfinite(step) else 0.0 for step in moved)]
 
 
@@ -193,8 +198,9 @@ def _page(found, frames, numbers, names):
     ]
     columns = "frame", "file", "moved, pixels", "gain", "misfit", "used"
     words = (
-        "Moved: how far its middle lies from that of frame 0. Gain: its brightness over that of "
-        "frame 0. Misfit: root mean square in grey values. It should be similar for all."
+        "Moved: how far its corners lie from those of frame 0, in the mean. Gain: its brightness "
+        "over that of frame 0. Misfit: root mean square in grey values. It should be similar "
+        "for all."
     )
     tables = [("What was found", None, facts), ("Frame by frame", columns, rows, words)]
     shown = {"views": views_of(layers, found.domain), "sides": sides, "say": _SAY}

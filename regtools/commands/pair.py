@@ -11,12 +11,20 @@ import torch
 import regtools
 
 from ..images import read_image, write_image
-from ..registration import Registration, identity_starts, read_transform, register, warped
+from ..registration import (
+    Registration,
+    identity_starts,
+    read_transform,
+    register,
+    split_affine,
+    warped,
+)
 from .folder import ending, output
 from .page import file_name, page_of, percent, short, views_of
 
 TRANSFORM, NUMBERS, PAGE = "map.tfm", "result.json", "index.html"
 MISFIT, OVERLAP = {"ncc": 0.5, "ssd": 0.5, "mi": 0.9, "ngf": 0.5}, 0.2
+SIZE = 16.0
 """From here on a result is doubted, and the exit status says so. Unrelated noise has 1, or 0.6
 by "ngf"."""
 TRANSFORMS = ("affine", "similarity", "rigid", "translation")
@@ -242,6 +250,14 @@ def _warnings(found):
             f"The pictures have little in common: {100 * found.misfit:.0f} % of the variation of "
             "the fixed one is not explained by the moved one. Perhaps the map is wrong."
         )
+    A, _ = split_affine(found.affine)
+    h, wide = (A.new_tensor(one.domain.h) for one in (found.problem, found.template))
+    sizes = torch.linalg.svdvals(A * h / wide[:, None])
+    if not sizes.min() > 1 / SIZE or not sizes.max() < SIZE:
+        yield (
+            f"A pixel of the fixed picture is {float(sizes.min()):.2g} to "
+            f"{float(sizes.max()):.2g} pixels of the moving one wide: the map has collapsed."
+        )
     if found.overlap < OVERLAP:
         yield f"The moved picture covers only {100 * found.overlap:.0f} % of the fixed one."
     if squares and found.gain < 0:
@@ -282,7 +298,10 @@ def _on_grid(path, picture, name, other):
     if found.domain.m != picture.domain.m:
         sizes = f"{picture.domain.m}; got {found.domain.m}"
         raise ValueError(f"{name} must have the size of the {other} picture, {sizes}")
-    places = (found.to_file(found.domain), picture.to_file(picture.domain))
-    if picture.unit == "mm" and not all(map(np.allclose, *places)):
+    places = (found.to_file(picture.domain), picture.to_file(picture.domain))
+    near = 1e-3 * float(picture.spacing.min())  # files round their headers
+    ends = np.array([picture.domain.lower, picture.domain.upper])
+    here, there = (ends @ matrix.T + shift for matrix, shift in places)
+    if picture.unit == "mm" and not np.allclose(here, there, rtol=0, atol=near):
         raise ValueError(f"{name} must lie where the {other} picture lies: their headers differ")
     return found

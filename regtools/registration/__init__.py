@@ -31,7 +31,7 @@ from .starts import (
     moment_starts,
 )
 from .surround import choose_surround
-from .transforms import Affine, AffineSubset, Transform, composed, inverse
+from .transforms import Affine, AffineSubset, Transform, composed, inverse, split_affine
 from .warping import warped
 
 __all__ = [
@@ -81,6 +81,7 @@ __all__ = [
     "register",
     "relative_spectrum",
     "second_order_model",
+    "split_affine",
     "warped",
     "write_transform",
 ]

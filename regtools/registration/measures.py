@@ -206,7 +206,7 @@ def composed(problem, w, theta, exact):
     pulls = slopes(*values)
     gradient = sum(pull @ one for pull, one in zip(pulls, columns, strict=True))
     matrix = gradient.new_zeros(len(w), len(w))
-    if exact:
+    if exact and any(pull.any() for pull in pulls):
         rates = vmap(lambda *column: jvp(slopes, values, column)[1], -1, -1, chunk_size=_COLUMNS)(
             *columns
         )

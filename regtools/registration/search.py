@@ -270,6 +270,8 @@ class Search:
         if not ends:
             return False
         best = min(ends, key=lambda one: one.rank)
+        if best.misfit < 0:  # a distance of one's own, of which nobody knows what is good
+            return False
         if best.misfit <= CLEAR:
             return True
         same = {one.name.split()[0] for one in ends if self._apart(one, best) < 1}

@@ -201,9 +201,9 @@ MAKERS = {
 
 def _together(problem):
     """The affine map at which nothing is moved."""
-    if problem.together is not None:
-        return problem.together.clone()
     data = problem.reference.data
+    if problem.together is not None:
+        return problem.together.to(data)
     return Affine(problem.domain.dim).identity(data.dtype, data.device)
 
 

@@ -46,7 +46,10 @@ def covariance(problem, w, theta) -> torch.Tensor | None:
     if problem.lam:
         return None
     hessian = second_order_model(problem, w, theta).hessian
-    blocks = _scores(problem, w, theta)
+    try:
+        blocks = _scores(problem, w, theta)
+    except torch.linalg.LinAlgError:  # nothing is seen, or nothing but one grey value
+        return None
     n, p = blocks.shape
     scaled = problem.scaled(hessian).double()
     if n <= p or not torch.linalg.eigvalsh(scaled)[0] > 0:

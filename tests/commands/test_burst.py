@@ -86,6 +86,44 @@ def test_frames_that_do_not_move_are_doubted(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_frames_that_only_turn_have_moved_and_holes_are_told(tmp_path):
+    """Turned about the middle; a block is NaN in all frames."""
+    rng, paths = np.random.default_rng(4), []
+    for k, angle in enumerate((0, 3, -4, 5)):
+        values = shown(scene(False), angle, (0.0, 0.0), N) + rng.normal(0, 1, (N, N))
+        values[3:6, 10:14] = np.nan
+        paths.append(str(tmp_path / f"{k}.tif"))
+        sitk.WriteImage(sitk.GetImageFromArray(values.astype(np.float32)), paths[-1])
+    out = tmp_path / "out"
+    assert main(["super-resolve", *paths, "-o", str(out), "--transform", "rigid", "--quiet"]) == 1
+    (only,) = json.loads((out / "result.json").read_text("utf-8"))["warnings"]
+    assert only.startswith("12 pixels are unknown in all frames")
+
+
+def test_a_slice_keeps_its_place(tmp_path):
+    """Frames in millimetres: the picture lies where frame 0 lies."""
+    paths, *_ = burst(tmp_path, n=4)
+    turn = [0.8, -0.6, 0.6, 0.8]
+    for path in list(paths):
+        image = sitk.ReadImage(path)
+        image.SetSpacing((0.8, 0.8))
+        image.SetOrigin((-12.5, 40.0))
+        image.SetDirection(turn)
+        sitk.WriteImage(image, path.replace(".png", ".mha"))
+    paths = [path.replace(".png", ".mha") for path in paths]
+    out = tmp_path / "out"
+    main(["super-resolve", *paths, "-o", str(out), "--transform", "translation", "--quiet"])
+    assert {path.name for path in out.iterdir()} == {"sharp.nrrd", "result.json", "index.html"}
+    coarse, fine = (sitk.ReadImage(str(one)) for one in (paths[0], out / "sharp.nrrd"))
+    for corner in ((-0.5, -0.5), (N - 0.5, 3.0)):
+        there = [2 * (one + 0.5) - 0.5 for one in corner]
+        np.testing.assert_allclose(
+            fine.TransformContinuousIndexToPhysicalPoint(there),
+            coarse.TransformContinuousIndexToPhysicalPoint(corner),
+            atol=1e-9,
+        )
+
+
 def test_a_frame_of_something_else_is_left_out(tmp_path):
     paths, *_ = burst(tmp_path, n=5)
     strange = (255 * np.random.default_rng(5).random((N, N))).astype(np.uint8)

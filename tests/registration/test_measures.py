@@ -231,6 +231,37 @@ def test_a_distance_of_ones_own_is_minimised_in_one_line():
     assert newton(task, 0.3, ends[0].w).n_iter == 0
 
 
+def test_a_distance_below_zero_does_not_end_the_search():
+    """Its best is -1, which is no misfit; the pictures are turned by 150 degrees."""
+
+    def likeness(values, reference, trust):
+        a, b = (one - (trust * one).sum() / trust.sum() for one in (values, reference))
+        return -((trust * a * b).sum() ** 2) / ((trust * a * a).sum() * (trust * b * b).sum())
+
+    A, b = turn(150)
+    pair = scene(A, b, noise=1.0)
+    found = register(*pair, domain=BOX, distance=likeness, transform="rigid")
+    assert found.success and off(found.affine, A, b) < 0.2
+
+
+@pytest.mark.parametrize("blind", [lambda a, b, v: (b * v).sum(), lambda a, b, v: a.detach().sum()])
+def test_a_distance_that_does_not_look_gets_nowhere(blind):
+    images = [SplineImage(data, DOMAIN) for data in PICTURES]
+    task = RegistrationProblem(*images, Affine(2), distance=blind)
+    found = newton(task, 0.5, task.identity())
+    assert not found.success and "gradient is exactly zero" in found.message
+
+
+@pytest.mark.parametrize("transform", ["affine", "similarity", "rigid", "translation"])
+def test_every_kind_of_map_in_single_precision(transform):
+    A, b = turn(3)
+    pair = [one.float() for one in scene(A, b, noise=1.0)]
+    found = register(*pair, domain=BOX, transform=transform, start="identity")
+    assert found.w.dtype == torch.float32 and found.affine.dtype == torch.float32
+    other = register(pair[0][2:-2], pair[1], domain=BOX, transform=transform, start="identity")
+    assert other.w.dtype == torch.float32
+
+
 def test_what_needs_a_residual_says_so():
     task = problem("mi")
     w = task.identity()
