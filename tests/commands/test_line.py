@@ -1,6 +1,5 @@
 """The command `regtools register`: what it writes, refuses and shows."""
 
-import dataclasses
 import html
 import json
 import re
@@ -9,65 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import skimage.data
 import torch
 from PIL import Image
 
 import browser
-from regtools import read_image, register
+from command_files import photographs, saved, volumes
 from regtools.commands import main
-from regtools.commands.pair import _page, _warnings
+from regtools.commands.pair import _page
 
 NAMES = {"map.tfm", "result.json", "index.html"}
 HOSTILE = "<img src=x onerror=alert(1)>{{DATA}}.png"
-
-
-def saved(array, path):
-    sitk.WriteImage(
-        sitk.GetImageFromArray(np.ascontiguousarray(array), isVector=array.ndim == 3), str(path)
-    )
-    return str(path)
-
-
-def photographs(folder, name="moving.png"):
-    """A photograph, and a part of it of another size, turned and darker."""
-    picture = skimage.data.astronaut()[::3, ::3]
-    moving = saved(picture, folder / name)
-    truth = sitk.AffineTransform(2)
-    truth.Rotate(0, 1, 0.25)
-    truth.Scale(1.2)
-    truth.SetTranslation((22.0, 38.0))
-    part = sitk.Resample(sitk.ReadImage(moving), (90, 80), truth, sitk.sitkBSpline)
-    dark = (0.6 * sitk.GetArrayFromImage(part) + 30).round().astype(np.uint8)
-    return saved(dark, folder / "fixed.png"), moving, truth
-
-
-def volumes(folder):
-    """Blobs in patient coordinates on two grids of other orientation, moved by 2 mm."""
-    paths = []
-    for name, turn, shift in [("fixed", (0.1, -0.2, 0.3), 0.0), ("moving", (-0.2, 0.1, 1.4), 2.0)]:
-        image = sitk.Image((26, 24, 22), sitk.sitkFloat32)
-        image.SetSpacing((1.5, 1.5, 1.7) if shift else (1.6, 1.4, 1.5))
-        image.SetDirection(sitk.Euler3DTransform((0, 0, 0), *turn).GetMatrix())
-        middle = np.array(image.TransformContinuousIndexToPhysicalPoint((12.5, 11.5, 10.5)))
-        image.SetOrigin((-middle).tolist())
-        index = np.indices(image.GetSize()).reshape(3, -1).T
-        D = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-        x = index @ D.T + image.GetOrigin() - [shift, 0, 0]
-        values = sum(
-            height * np.exp(-((x - centre) ** 2).sum(1) / (2 * width**2))
-            for centre, width, height in [
-                ((3, 2, 0), 4.0, 90.0),
-                ((-4, 1, 3), 3.0, 60.0),
-                ((0, -5, -2), 3.5, 70.0),
-            ]
-        ).reshape(image.GetSize())
-        found = sitk.GetImageFromArray(np.ascontiguousarray(values.T.astype(np.float32)))
-        found.CopyInformation(image)
-        path = folder / f"{name}.nii.gz"
-        sitk.WriteImage(found, str(path))
-        paths.append(str(path))
-    return paths
 
 
 def test_two_photographs(tmp_path, capsys):
@@ -176,44 +126,6 @@ def test_a_mask_leaves_pixels_out(tmp_path):
 
 
 RNG = np.random.default_rng(8)
-
-
-def test_a_start_off_the_picture_is_doubted(tmp_path, capsys):
-    fixed, moving, _ = photographs(tmp_path)
-    start = sitk.AffineTransform(2)
-    start.SetTranslation((5000.0, 0.0))
-    sitk.WriteTransform(start, str(tmp_path / "far.tfm"))
-    out = tmp_path / "out"
-    arguments = ["register", fixed, moving, "-o", str(out), "--start", str(tmp_path / "far.tfm")]
-    assert main([*arguments, "--quiet"]) == 1
-    assert {path.name for path in out.iterdir()} == NAMES | {"moved.png"}
-    assert json.loads((out / "result.json").read_text("utf-8"))["error"] is None
-
-
-def test_a_map_that_collapses_is_doubted(tmp_path):
-    """By a map that takes all of the fixed picture into one pixel."""
-    fixed, moving, _ = photographs(tmp_path)
-    found = register(read_image(moving), read_image(fixed), start="identity")
-    w = found.w.clone()
-    w[:4] = 0.01 * torch.eye(2, dtype=w.dtype).flatten()
-    lost = dataclasses.replace(found, w=w)
-    assert not any("collapsed" in one for one in _warnings(found))
-    assert any("collapsed" in one for one in _warnings(lost))
-
-
-def test_a_mask_may_be_rounded_as_files_are(tmp_path):
-    fixed, moving = volumes(tmp_path)
-    image = sitk.ReadImage(fixed)
-    mask = sitk.Cast(image > 5, sitk.sitkUInt8)
-    origin = np.array(image.GetOrigin())
-    mask.SetOrigin((origin + 1e-6).tolist())
-    sitk.WriteImage(mask, str(tmp_path / "near.nrrd"))
-    mask.SetOrigin((origin + 0.5).tolist())
-    sitk.WriteImage(mask, str(tmp_path / "far.nrrd"))
-    arguments = ["register", fixed, moving, "--quiet", "-o"]
-    for name, end in (("near", 0), ("far", 2)):
-        mask = ["--mask", str(tmp_path / f"{name}.nrrd")]
-        assert main([*arguments, str(tmp_path / f"out {name}"), *mask]) == end
 
 
 def test_labels_keep_their_numbers_and_a_start_is_taken(tmp_path, capsys):
