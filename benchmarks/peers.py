@@ -21,12 +21,9 @@ import numpy as np
 import scipy.linalg
 import scipy.ndimage
 import SimpleITK as sitk
-import skimage.color
-import skimage.data
-import skimage.transform
 import torch
 from registration import rounded, write
-from scenes import IMAGES, KINDS, M, blob, pair
+from scenes import IMAGES, KINDS, blob, pair, photograph, simpleitk_method
 from tqdm import tqdm
 from volume import halved, head
 
@@ -39,16 +36,6 @@ CONTRASTS = {
     "inverted": lambda grey: grey.max() - grey,
     "folded": lambda grey: 2 * np.abs(grey - np.median(grey[grey > 0.05 * grey.max()])),
 }
-
-
-def picture(name):
-    """The middle of a photograph, three boxes wide and high, 0 to 255."""
-    grey = getattr(skimage.data, name)()
-    grey = 255 * skimage.color.rgb2gray(grey) if grey.ndim == 3 else grey
-    side = min(grey.shape)
-    grey = grey[:side, :side].astype(float)
-    options = {"anti_aliasing": True, "preserve_range": True}
-    return skimage.transform.resize(grey, (3 * M, 3 * M), **options).T
 
 
 def turned(volume, rng):
@@ -71,7 +58,7 @@ def pairs(kind, volume):
             images, A, b = turned(volume, rng)
         else:
             names = NAMES.get(kind, IMAGES)
-            shown = picture(names[draw % len(names)])
+            shown = photograph(names[draw % len(names)])
             shown = shown * blob(rng) if kind == KINDS[1] else shown
             images, A, b = pair(shown, 15, rng)
         for name, changed in CONTRASTS.items():
@@ -111,17 +98,9 @@ def by_simpleitk(metric):
         fixed, moving = (sitk.GetImageFromArray(one.T) for one in (reference, template))
         kind = sitk.CenteredTransformInitializerFilter.GEOMETRY
         start = sitk.CenteredTransformInitializer(fixed, moving, sitk.AffineTransform(d), kind)
-        method = sitk.ImageRegistrationMethod()
+        method = simpleitk_method(start)
         if metric == "mi":
             method.SetMetricAsMattesMutualInformation(50)
-        else:
-            method.SetMetricAsMeanSquares()
-        method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 300)
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.SetInitialTransform(start, inPlace=False)
-        method.SetShrinkFactorsPerLevel([4, 2, 1])
-        method.SetSmoothingSigmasPerLevel([2, 1, 0])
-        method.SetInterpolator(sitk.sitkLinear)
         return corners(method.Execute(fixed, moving).TransformPoint, d)
 
     return find

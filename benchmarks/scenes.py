@@ -118,6 +118,22 @@ def by_features(template, reference):
     return A, model.params[:2, 2] + 0.5 - A @ np.full(2, 0.5)
 
 
+def simpleitk_method(start):
+    """What finds a map by mean squares from a start: three levels, regular steps."""
+    import SimpleITK
+
+    method = SimpleITK.ImageRegistrationMethod()
+    method.SetMetricAsMeanSquares()
+    # Plain gradient descent, as in the notebooks, runs away on these pictures.
+    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 300)
+    method.SetOptimizerScalesFromPhysicalShift()
+    method.SetInitialTransform(start, inPlace=False)
+    method.SetShrinkFactorsPerLevel([4, 2, 1])
+    method.SetSmoothingSigmasPerLevel([2, 1, 0])
+    method.SetInterpolator(SimpleITK.sitkLinear)
+    return method
+
+
 def by_simpleitk(template, reference):
     """SimpleITK: mean squares, moments, three levels, regular steps."""
     import SimpleITK
@@ -130,16 +146,7 @@ def by_simpleitk(template, reference):
         SimpleITK.AffineTransform(2),
         SimpleITK.CenteredTransformInitializerFilter.MOMENTS,
     )
-    method = SimpleITK.ImageRegistrationMethod()
-    method.SetMetricAsMeanSquares()
-    # Plain gradient descent, as in the notebooks, runs away on these pictures.
-    method.SetOptimizerAsRegularStepGradientDescent(1.0, 1e-4, 300)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInitialTransform(start, inPlace=False)
-    method.SetShrinkFactorsPerLevel([4, 2, 1])
-    method.SetSmoothingSigmasPerLevel([2, 1, 0])
-    method.SetInterpolator(SimpleITK.sitkLinear)
-    found = method.Execute(fixed, moving)
+    found = simpleitk_method(start).Execute(fixed, moving)
     ends = [np.array(found.TransformPoint(p)) for p in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0))]
     A = np.stack([ends[1] - ends[0], ends[2] - ends[0]], axis=1)
     return A, ends[0] + 0.5 - A @ np.full(2, 0.5)

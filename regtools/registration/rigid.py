@@ -85,9 +85,12 @@ class Rigid(AffineSubset):
         """Return ``[A row by row, b]`` with A = R and b = c − R c + shift."""
         checks.check_vector("w", w, self.n_params)
         turn, shift = w[: self.n_turns], w[self.n_turns :]
-        R = torch.linalg.matrix_exp(_skew(turn))
-        centre = w.new_tensor(self.centre)
-        return torch.cat([R.flatten(), centre - R @ centre + shift])
+        return self._about_centre(torch.linalg.matrix_exp(_skew(turn)), shift)
+
+    def _about_centre(self, A, shift):
+        """The map that applies A about the centre, and then shifts."""
+        centre = A.new_tensor(self.centre)
+        return torch.cat([A.flatten(), centre - A @ centre + shift])
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
         """Return the turn closest to A, and the shift of the centre."""
@@ -139,9 +142,7 @@ class Similarity(Rigid):
         """Return ``[A row by row, b]`` with A = eˢ R and b = c − A c + shift."""
         checks.check_vector("w", w, self.n_params)
         turn, growth, shift = w[: self.n_turns], w[self.n_turns], w[self.n_turns + 1 :]
-        A = growth.exp() * torch.linalg.matrix_exp(_skew(turn))
-        centre = w.new_tensor(self.centre)
-        return torch.cat([A.flatten(), centre - A @ centre + shift])
+        return self._about_centre(growth.exp() * torch.linalg.matrix_exp(_skew(turn)), shift)
 
     def from_affine(self, affine: torch.Tensor) -> torch.Tensor:
         """Return the turn closest to A, the root of its volume, and the shift of the centre."""
