@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 
 import numpy as np
 import torch
@@ -12,10 +11,9 @@ import regtools
 
 from ..images import SplineImage, read_frames, write_image
 from ..superresolution import SuperResolved, super_resolve
-from .folder import output
+from .folder import NUMBERS, PAGE, finite, output, write_texts
 from .page import file_name, page_of, percent, short, views_of
 
-NUMBERS, PAGE = "result.json", "index.html"
 STILL, OUTLIER, USED = 0.1, 2.0, 0.5
 """Pixels of motion below which frames stand still; misfit, over the median, that stands out; part
 of a frame that should be used. From here on a result is doubted."""
@@ -85,19 +83,14 @@ def run_super_resolve(options, say) -> bool:
             values = {"dtype": kind.name, "overwrite": options.force}
             write_image(folder / "sharp.png", found.image, sharp, **values)
         numbers = numbers_of(found, frames)
-        (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), "utf-8")
         files = [name for name in names if name != PAGE]
-        (folder / PAGE).write_text(_page(found, frames, numbers, files), "utf-8")
-        say(f"written to {folder}: {', '.join(names)}")
-    for warning in numbers["warnings"]:
-        say(f"warning: {warning}")
-    return not numbers["warnings"]
+        return write_texts(folder, numbers, _page(found, frames, numbers, files), files, say)
 
 
 def numbers_of(found: SuperResolved, frames) -> dict:
     """Return what was found, as JSON takes it."""
     lists = {
-        name: [[_finite(x) for x in row] if isinstance(row, list) else _finite(row) for row in rows]
+        name: [[finite(x) for x in row] if isinstance(row, list) else finite(row) for row in rows]
         for name in ("gain", "offset", "misfit", "overlap")
         for rows in [getattr(found, name).tolist()]
     }
@@ -116,10 +109,6 @@ def numbers_of(found: SuperResolved, frames) -> dict:
         "maps": found.w.reshape(len(frames.paths) - 1, -1).tolist(),
         **lists,
     }
-
-
-def _finite(number):
-    return float(number) if np.isfinite(number) else None
 
 
 def _warnings(found, frames):

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+
+NUMBERS, PAGE = "result.json", "index.html"
 
 
 @contextmanager
@@ -40,6 +44,22 @@ def output(options, names: list[str], given: list[str]) -> Generator[Path]:
         for one in made:  # what is still empty was made for nothing
             if not any(one.iterdir()):
                 one.rmdir()
+
+
+def write_texts(folder: Path, numbers: dict, page: str, names: list[str], say) -> bool:
+    """Write numbers and page beside what else is there; say it, and whether nothing is doubted."""
+    text = json.dumps(numbers, indent=1, ensure_ascii=False)
+    (folder / NUMBERS).write_text(text, "utf-8")
+    (folder / PAGE).write_text(page, "utf-8")
+    say(f"written to {folder}: {', '.join([*names, PAGE])}")
+    for warning in numbers["warnings"]:
+        say(f"warning: {warning}")
+    return not numbers["warnings"]
+
+
+def finite(number) -> float | None:
+    """Return a number as JSON takes it."""
+    return float(number) if math.isfinite(number) else None
 
 
 def _made(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -19,10 +18,10 @@ from ..registration import (
     split_affine,
     warped,
 )
-from .folder import ending, output
+from .folder import NUMBERS, PAGE, ending, finite, output, write_texts
 from .page import file_name, page_of, percent, short, views_of
 
-TRANSFORM, NUMBERS, PAGE = "map.tfm", "result.json", "index.html"
+TRANSFORM = "map.tfm"
 MISFIT, OVERLAP = {"ncc": 0.5, "ssd": 0.5, "mi": 0.9, "ngf": 0.5}, 0.2
 SIZE = 16.0
 """From here on a result is doubted, and the exit status says so. Unrelated noise has 1, or 0.6
@@ -98,13 +97,8 @@ def _registered(options, folder, fixed, moving, labels, names, say):
         write_image(folder / names[-1], values, fixed, **kind)
     found.write_transform(folder / TRANSFORM, overwrite=options.force)
     numbers = numbers_of(found)
-    (folder / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False), "utf-8")
     files = [name for name in names if name != PAGE]
-    (folder / PAGE).write_text(_page(found, numbers, files), "utf-8")
-    say(f"written to {folder}: {', '.join([*files, PAGE])}")
-    for warning in numbers["warnings"]:
-        say(f"warning: {warning}")
-    return not numbers["warnings"]
+    return write_texts(folder, numbers, _page(found, numbers, files), files, say)
 
 
 def numbers_of(found: Registration) -> dict:
@@ -129,22 +123,22 @@ def numbers_of(found: Registration) -> dict:
         "transform": repr(getattr(found.transform, "inner", found.transform)).split("(")[0].lower(),
         "distance": found.problem.distance,
         "surround": found.surround,
-        "misfit": _finite(found.misfit),
+        "misfit": finite(found.misfit),
         "error": _error(found),
-        "overlap": _finite(found.overlap),
-        "gain": _finite(found.gain),
-        "offset": _finite(found.offset),
+        "overlap": finite(found.overlap),
+        "gain": finite(found.gain),
+        "offset": finite(found.offset),
         "starts": [
             {
                 "name": one.name,
-                "misfit": _finite(one.misfit),
+                "misfit": finite(one.misfit),
                 "status": None if one.status is None else one.status.value,
                 "message": one.message,
             }
             for one in found.starts
         ],
         "path": [
-            {"theta": step.theta, "steps": step.n_iter, "loss": _finite(step.loss)}
+            {"theta": step.theta, "steps": step.n_iter, "loss": finite(step.loss)}
             for step in found.path.steps
         ],
     }
@@ -234,7 +228,7 @@ def _error(found):
     errors = found.displacement_error()
     if errors is None:
         return None
-    return _finite(float(errors[found.covered()].square().mean().sqrt()))
+    return finite(float(errors[found.covered()].square().mean().sqrt()))
 
 
 def _warnings(found):
@@ -277,10 +271,6 @@ def _of_attempt(one):
     if one.w is None:
         return f"start {one.name}: {one.message}"
     return f"start {one.name}: misfit {100 * one.misfit:.2g} %, {one.n_iter} steps"
-
-
-def _finite(number):
-    return float(number) if np.isfinite(number) else None
 
 
 def _mask(path, fixed):

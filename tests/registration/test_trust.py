@@ -44,17 +44,9 @@ def test_maps_scatter_as_far_as_is_said(distance, smooth):
     assert 0.7 < np.sqrt(np.mean(said) / scatter) < 1.3
 
 
-def test_blocks_and_scores():
-    """By NumPy, from the residual and its Jacobian, where all is seen."""
-    domain = Domain((0, 20, 0, 17), (20, 17))
-    rng = np.random.default_rng(2)
-    images = [SplineImage(torch.from_numpy(rng.random(domain.m)), domain) for _ in range(2)]
-    task = RegistrationProblem(*images, Affine(2))
-    w = newton(task, 1.0, task.identity()).w
-    r, J = task.residual(w, 1.0).numpy(), None
-    J = torch.func.jacfwd(lambda v: task.residual(v, 1.0))(w).numpy()
-    H = torch.func.hessian(lambda v: task.loss(v, 1.0))(w).numpy()
-    scores = (2 * r[:, None] * J).reshape(20, 17, 6)
+def sandwich(H, scores):
+    """The covariance from the Hessian and the scores of 20 x 17 cells, in 6 x 6 blocks."""
+    scores = scores.reshape(20, 17, 6)
     ends = [[-(-k * n // 6) for k in range(7)] for n in (20, 17)]
     blocks = np.array(
         [
@@ -63,7 +55,21 @@ def test_blocks_and_scores():
             for c, d in zip(ends[1], ends[1][1:], strict=False)
         ]
     )
-    expected = np.linalg.solve(H, np.linalg.solve(H, blocks.T @ blocks * 36 / 30).T)
+    return np.linalg.solve(H, np.linalg.solve(H, blocks.T @ blocks * 36 / 30).T)
+
+
+def test_blocks_and_scores():
+    """By NumPy, from the residual and its Jacobian, where all is seen."""
+    domain = Domain((0, 20, 0, 17), (20, 17))
+    rng = np.random.default_rng(2)
+    images = [SplineImage(torch.from_numpy(rng.random(domain.m)), domain) for _ in range(2)]
+    task = RegistrationProblem(*images, Affine(2))
+    w = newton(task, 1.0, task.identity()).w
+    r = task.residual(w, 1.0).numpy()
+    J = torch.func.jacfwd(lambda v: task.residual(v, 1.0))(w).numpy()
+    H = torch.func.hessian(lambda v: task.loss(v, 1.0))(w).numpy()
+    scores = 2 * r[:, None] * J
+    expected = sandwich(H, scores)
     found = covariance(task, w, 1.0).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-6 * np.abs(expected).max())
     error = displacement_error(task, w, torch.from_numpy(found)).numpy()
@@ -90,16 +96,7 @@ def test_gain_and_offset_follow_the_map():
     beside = J - linear @ np.linalg.lstsq(linear, J, rcond=None)[0]
     scale = task.box_volume / ((v - v.mean()) ** 2).sum()
     scores = 2 * scale * gain * (gain * u + offset - v)[:, None] * beside
-    ends = [[-(-k * n // 6) for k in range(7)] for n in (20, 17)]
-    scores = scores.reshape(20, 17, 6)
-    blocks = np.array(
-        [
-            scores[a:b, c:d].sum((0, 1))
-            for a, b in zip(ends[0], ends[0][1:], strict=False)
-            for c, d in zip(ends[1], ends[1][1:], strict=False)
-        ]
-    )
-    expected = np.linalg.solve(H, np.linalg.solve(H, blocks.T @ blocks * 36 / 30).T)
+    expected = sandwich(H, scores)
     found = covariance(task, w, 1.0).numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
