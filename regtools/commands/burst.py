@@ -75,6 +75,7 @@ def run_super_resolve(options, say) -> bool:
             robust="huber" if options.robust else None,
             channel_axis=frames.channel_axis,
             callback=lambda run: say(f"  {run.message}"),
+            progress=say.progress,
         )
         say(found.message)
         sharp = frames.finer(found.image)

@@ -11,6 +11,7 @@ import regtools
 
 from .burst import add_super_resolve
 from .pair import add_register
+from .teller import Teller
 
 _DONE, _DOUBTED, _REFUSED, _STOPPED = 0, 1, 2, 130
 
@@ -30,19 +31,24 @@ def main(arguments: list[str] | None = None) -> int:
         does not fit, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    before = torch.get_num_threads()
-    # Two help; more wait for each other, and OMP_NUM_THREADS=1 is to be heeded.
-    torch.set_num_threads(min(2, before) if options.threads is None else max(1, options.threads))
-    say = (lambda *words: None) if options.quiet else (lambda *words: print(*words, flush=True))
     try:
-        return _DONE if options.run(options, say) else _DOUBTED
+        return _DONE if _run(options) else _DOUBTED
     except KeyboardInterrupt:
         print("stopped; nothing was written", file=sys.stderr)
         return _STOPPED
     except (ValueError, TypeError, OSError, ImportError) as error:
         print(f"regtools: {error}", file=sys.stderr)
         return _REFUSED
+
+
+def _run(options):
+    before, say = torch.get_num_threads(), Teller(options.quiet)
+    # Two help; more wait for each other, and OMP_NUM_THREADS=1 is to be heeded.
+    torch.set_num_threads(min(2, before) if options.threads is None else max(1, options.threads))
+    try:
+        return options.run(options, say)
     finally:
+        say.close()
         torch.set_num_threads(before)
 
 

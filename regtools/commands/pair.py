@@ -87,6 +87,7 @@ def _registered(options, folder, fixed, moving, labels, names, say):
         start="auto" if options.start is None else read_transform(options.start, (moving, fixed)),
         reference_mask=None if options.mask is None else _mask(options.mask, fixed),
         callback=lambda attempt: say("  " + _of_attempt(attempt)),
+        progress=say.progress,
     )
     say(found.message)
     values = found.warp(moving.data, outside=options.outside)

@@ -36,6 +36,7 @@ def register(
     reference_mask: torch.Tensor | None = None,
     thetas: Sequence[float] | None = None,
     callback: Callable[[Any], object] | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> Registration:
     r"""Find the map that moves the template onto the reference.
 
@@ -81,6 +82,8 @@ def register(
     callback : callable, optional
         ``callback(attempt)`` after each start. Ctrl-C, or StopIteration raised in it, returns the
         best so far.
+    progress : callable, optional
+        ``progress(name, done, total)`` after each scale of a start, to draw a bar.
 
     Returns
     -------
@@ -131,7 +134,7 @@ def register(
     )
     problem.together = together
     thetas = default_thetas(problem.domain) if thetas is None else check_thetas(thetas)
-    search = Search(problem, thetas, callback)
+    search = Search(problem, thetas, callback, progress)
     search.run(wishes(start, problem))
     best = search.best()
     path, w = best.path, best.w

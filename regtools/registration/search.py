@@ -139,10 +139,13 @@ class Search:
         Scales of a path.
     callback : callable or None
         Told of each attempt.
+    progress : callable or None
+        Told of each scale: the name of the start, how many are done, and of how many.
     """
 
-    def __init__(self, problem, thetas, callback):
-        self.problem, self.thetas, self.callback = problem, thetas, callback
+    def __init__(self, problem, thetas, callback, progress=None):
+        self.problem, self.thetas = problem, thetas
+        self.callback, self.progress = callback, progress
         self.attempts, self.stopped = [], False
         self.alone = problem.box_volume
         if problem.distance == "ssd":
@@ -201,7 +204,8 @@ class Search:
         """Follow all over one scale, and from there those that are lowest and differ."""
         first = len(self.thetas) // 5
         glances = []
-        for name, w0 in pairs:
+        for k, (name, w0) in enumerate(pairs):
+            self._progress(pairs[0][0].split()[0], k, len(pairs))
             task, blur = coarsened(self.problem, self.thetas[first])
             result = newton(task, blur, w0, max_iter=FEW_STEPS)
             glances.append(self._attempt(name, w0, result, self.thetas[first], result.loss))
@@ -221,8 +225,15 @@ class Search:
 
     def _follow(self, name, w0, w, first, n_before=0):
         """The attempt that a path makes from w."""
+        thetas = self.thetas[first:]
+        done = itertools.count(1)
         path = predictor_corrector(
-            self.problem, self.thetas[first:], w, predictor=None, coarse=True
+            self.problem,
+            thetas,
+            w,
+            predictor=None,
+            coarse=True,
+            callback=lambda step: self._progress(name, next(done), len(thetas)),
         )
         self.stopped = self.stopped or path.status is Status.STOPPED
         theta = path.steps[-1].theta if path.steps else math.nan
@@ -259,6 +270,9 @@ class Search:
             status=result.status,
             message=result.message,
         )
+
+    def _progress(self, *state):
+        tell(self.progress, *state, name="progress")
 
     def _report(self, attempt):
         self.attempts.append(attempt)

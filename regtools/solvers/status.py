@@ -83,13 +83,13 @@ GRADIENT_ADVICE = {
 """What all minimisers with a gradient test say; each adds what is its own."""
 
 
-def tell(callback, state):
+def tell(callback, *state, name="callback"):
     """Call a callback, if there is one; StopIteration raised in it stops the run as Ctrl-C does."""
     if callback is None:
         return
-    checks.check_callable("callback", callback, also=", or None")
+    checks.check_callable(name, callback, also=", or None")
     try:
-        callback(state)
+        callback(*state)
     except StopIteration as error:
         raise KeyboardInterrupt("stopped by the callback") from error
 

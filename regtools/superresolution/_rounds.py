@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -87,7 +88,7 @@ class Rounds:
         self.factor, self.surround = factor, surround
         self.exposure, self.robust = exposure, robust
 
-    def register(self, w0):
+    def register(self, w0, progress=None):
         """Find maps to start from, brightness, and the frames to use."""
         checks.check_constant("w0", w0)
         self.registration = None
@@ -96,7 +97,7 @@ class Rounds:
         plain = despeckled(self.frames) if self.robust else self.frames
         specks = plain != self.frames
         if w0 is None:
-            even = plain
+            even, done = plain, itertools.count(1)
             if self.exposure is not None and not _constant(plain):
                 even = evened(plain, self.weights, self.surround)
             self.registration = register_frames(
@@ -105,6 +106,9 @@ class Rounds:
                 surround=self.surround,
                 weights=self.weights,
                 transform=self.transform,
+                callback=lambda _: tell(
+                    progress, "frames", next(done), len(even) - 1, name="progress"
+                ),
             )
             w0 = self.registration.w
         q = len(self.frames) - 1
@@ -221,9 +225,9 @@ class Rounds:
         ]
         return float(torch.stack(gaps).max())
 
-    def run(self, w0, max_rounds, callback):
+    def run(self, w0, max_rounds, callback, progress=None):
         max_rounds = checks.whole("max_rounds", max_rounds)
-        self.register(w0)
+        self.register(w0, progress)
         history, status = [], Status.MAX_ITERATIONS
         lam = self.lam
         huber, chosen, gap = (~self.specks).to(self.frames), None, math.inf
@@ -235,6 +239,7 @@ class Rounds:
                 gap = self.moved(result.w)
                 self.keep(result.w)
                 tell(callback, result)
+                tell(progress, "rounds", k + 1, max_rounds, name="progress")
             except KeyboardInterrupt:
                 if not history:
                     raise

@@ -36,6 +36,7 @@ def super_resolve(
     w0: torch.Tensor | None = None,
     max_rounds: int = 5,
     callback: Callable[[Any], object] | None = None,
+    progress: Callable[[str, int, int], object] | None = None,
 ) -> SuperResolved:
     """Return one sharp image from several frames of the same scene.
 
@@ -85,6 +86,9 @@ def super_resolve(
     callback : callable, optional
         ``callback(result)`` with the `VarProResult` after each round. Ctrl-C, or StopIteration
         raised in it, returns the best so far.
+    progress : callable, optional
+        ``progress(name, done, total)`` after each frame that is registered, and after each of at
+        most `max_rounds` rounds, to draw a bar.
 
     Returns
     -------
@@ -113,7 +117,7 @@ def super_resolve(
     found = Rounds(
         frames, factor, domain, weights, surround, frames_transform,
         lam=lam, noise=of_mean, margin=margin, psf=psf, exposure=exposure, robust=robust,
-    ).run(w0, max_rounds, callback)  # fmt: skip
+    ).run(w0, max_rounds, callback, progress)  # fmt: skip
     if colours is None:
         return found
     return resolve_channels(found, colours, lam=lam, noise=noise, exposure=exposure)

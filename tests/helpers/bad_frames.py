@@ -331,7 +331,6 @@ bad("register", "distance", lambda v: moved(distance=v), None, *WORDS)
 unknown = TEMPLATE.clone()
 unknown[0, 0] = math.nan
 bad("register", "a pixel that is NaN", lambda v: registered(template=v), unknown)
-bad("register", CALLBACK, lambda v: moved(callback=v), 3, "a")
 bad("super_resolve", "domain", lambda v: resolved(domain=v), *DOMAINS, LINE, CUBE)
 bad("super_resolve", "frames_transform", lambda v: resolved(frames_transform=v), None, *WORDS)
 for _name in ("surround", "exposure", "robust", "margin"):
@@ -343,5 +342,7 @@ bad("super_resolve", "channel_axis", lambda v: resolved(channel_axis=v), 0, 1, 9
 bad("super_resolve", "max_rounds", lambda v: resolved(max_rounds=v), 0, -1, 1.5, "2", None)
 bad("super_resolve", "frames", lambda v: resolved(FRAMES * v), 1e200, 1e-200)
 bad("super_resolve", "frames must have at least 4", resolved, FRAMES[..., :3])
-bad("super_resolve", CALLBACK, lambda v: resolved(callback=v), 3, "a")
+for _n in ("callback", "progress"):
+    bad("register", f"{_n} must be a", lambda v, n=_n: moved(**{n: v}), 3, "a")
+    bad("super_resolve", f"{_n} must be a", lambda v, n=_n: resolved(**{n: v}), 3, "a")
 hopeless("super_resolve", "Raise max_rounds", resolved)
