@@ -10,6 +10,7 @@ from torch.func import jacfwd
 
 import regtools
 from dense_frames import cg
+from regtools.atlas.many_bits import Tangents, _matrix, errors, parts
 from regtools.explorers.partial_cg import COUNTS, FRACTIONS, PARAMETER
 from regtools.superresolution import Projection
 from tools import many_bits
@@ -47,8 +48,8 @@ def test_tangents_are_those_of_a_dense_cg(system, bits, n_iter):
     matrix, right, numbers = system
     flint.ctx.prec = bits
     start = torch.linspace(-1, 1, N, dtype=torch.float64)
-    block = many_bits._matrix(torch.cat([start[:, None], torch.ones(N, P).double()], dim=1))
-    cg_bits = many_bits.Tangents(*numbers)
+    block = _matrix(torch.cat([start[:, None], torch.ones(N, P).double()], dim=1))
+    cg_bits = Tangents(*numbers)
     zero = torch.zeros(P, dtype=torch.float64)
     for x0, given in ((None, None), (start, block)):
         ours = dense(cg_bits.run(n_iter, given)[0])
@@ -60,7 +61,7 @@ def test_tangents_are_those_of_a_dense_cg(system, bits, n_iter):
 def test_the_exact_solution_and_its_norms(system):
     matrix, right, numbers = system
     flint.ctx.prec = 200
-    exact = many_bits.Tangents(*numbers)
+    exact = Tangents(*numbers)
     zero = torch.zeros(P, dtype=torch.float64)
     moves = jacfwd(lambda v: torch.linalg.inv(matrix(v)) @ right(v))(zero)
     block = exact.solution()
@@ -71,7 +72,7 @@ def test_the_exact_solution_and_its_norms(system):
 
 def test_parts_of_a_run_that_has_ended_are_exact(system):
     """With as many iterations as unknowns in many bits, 100 % are exact and a restart is not."""
-    found = many_bits.errors(400, *system[2], n_iter=N)
+    found = errors(400, *system[2], N, many_bits.LAST, many_bits.FIRST)
     assert max(found["last 100"]) < 1e-50
     assert min(found["last 50"]) > 1e-3 and min(found["first 50"]) > 1e-3
 
@@ -79,8 +80,8 @@ def test_parts_of_a_run_that_has_ended_are_exact(system):
 def test_parts_of_the_run_are_restarted_where_they_begin(system):
     """The middle of a run, by hand; zero iterations and all of them need no restart."""
     flint.ctx.prec = 106
-    cg_bits = many_bits.Tangents(*system[2])
-    late, early = many_bits.parts(cg_bits, 6, [0, 2, 6], [3])
+    cg_bits = Tangents(*system[2])
+    late, early = parts(cg_bits, 6, [0, 2, 6], [3])
     whole, kept = cg_bits.run(6, keep=(3, 4))
     assert set(late) == {2, 6} and set(early) == {3}
     assert dense(late[6]).equal(dense(whole)) and dense(early[3]).equal(dense(kept[3]))
@@ -109,8 +110,8 @@ def test_the_file_of_the_chapter_is_complete():
     ]
     for one in stored:
         assert list(one["errors"]) == [str(bits) for bits in many_bits.BITS]
-        for parts in one["errors"].values():
-            assert set(parts) == {f"last {k}" for k in many_bits.LAST} | {
+        for by_part in one["errors"].values():
+            assert set(by_part) == {f"last {k}" for k in many_bits.LAST} | {
                 f"first {k}" for k in many_bits.FIRST
             }
-            assert all(len(row) == many_bits.N_DIRECTIONS for row in parts.values())
+            assert all(len(row) == many_bits.N_DIRECTIONS for row in by_part.values())

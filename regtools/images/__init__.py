@@ -7,6 +7,7 @@ from ._averages import AveragedRows
 from ._coefficients import interpolating
 from ._copied import Copied, copy
 from ._gram import banded_gram
+from ._phantom import drawn_hand
 from ._short import ShortRepr
 from ._sums import streams, sums_of_squares
 from ._taylor import local_taylor
@@ -31,6 +32,7 @@ __all__ = [
     "banded_gram",
     "checks",
     "copy",
+    "drawn_hand",
     "frequency_response",
     "half_gain_wavelength",
     "interpolating",

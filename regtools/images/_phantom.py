@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 OMEGA = (0.0, 20.0, 0.0, 25.0)
+SQUARE = (0.0, 25.0, 0.0, 25.0)
 SPAN = 244.0  # grey value of a ray that is fully absorbed; the background is 0
 TISSUE, BONE = 0.52, 1.35  # attenuation of a part at full thickness
 TISSUE_DEPTH = 1.3  # distance from the skin at which tissue has its full thickness
@@ -92,13 +93,46 @@ TEMPLATE = Pose(
 )
 
 
-def render(m, pose):
-    """Draw the hand in a pose on OMEGA; (m0, m1) array of cell averages, grey 0..255."""
+def _random_pose(rng):
+    """A hand with its middle near that of `SQUARE`, turned anyhow, its bones by a few degrees."""
+    rotation = rng.uniform(-180, 180)
+    angle = np.radians(rotation)
+    up = np.array([-np.sin(angle), np.cos(angle)])  # from the wrist to the fingertips
+    bones = tuple(
+        tuple(float(one + rng.uniform(-8, 8)) for one in digit) for digit in REFERENCE.bones
+    )
+    return Pose(float(rotation), tuple((12.5 - 6.0 * up).tolist()), bones)
+
+
+def drawn_hand(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a hand in a random pose, drawn as that of ``load("hands-phantom")``.
+
+    Parameters
+    ----------
+    n : int
+        Cells along each axis of the square picture.
+    rng : numpy.random.Generator
+        Turns the hand, and each bone by up to eight degrees.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape ``(n, n)``, grey values 0 to 255, black around the hand.
+
+    References
+    ----------
+    *The atlas*.
+    """
+    return render((n, n), _random_pose(rng), SQUARE)
+
+
+def render(m, pose, omega=OMEGA):
+    """Draw the hand in a pose on a box; (m0, m1) array of cell averages, grey 0..255."""
     # sub-samples: enough for a true average in coarse cells, still two a side in fine ones
     s = [max(2, -(-384 // n)) for n in m]
     x, y = (
         lo + (hi - lo) * (np.arange(n * k) + 0.5) / (n * k)
-        for lo, hi, n, k in zip(OMEGA[::2], OMEGA[1::2], m, s, strict=True)
+        for lo, hi, n, k in zip(omega[::2], omega[1::2], m, s, strict=True)
     )
     c, t = np.cos(np.radians(pose.rotation)), np.sin(np.radians(pose.rotation))
     x, y = x[:, None] - pose.wrist[0], y[None, :] - pose.wrist[1]
