@@ -56,10 +56,10 @@ def picture(problem: Problem) -> np.ndarray:
         return hand(problem, "picture")
     side = 3 * problem.size
     make = _texture if problem.image in TEXTURES else _photograph
-    whole = make(problem.image, side, problem.rng("picture"))
+    whole = make(problem.image, side, problem.picture_rng("picture"))
     if problem.kind == "scene":
         return whole
-    return whole * outline(problem.size, problem.rng("outline"))
+    return whole * outline(problem.size, problem.picture_rng("outline"))
 
 
 def suits(image: str, kind: str) -> bool:
@@ -71,7 +71,7 @@ def hand(problem: Problem, what: str) -> np.ndarray:
     """Return a hand in a random pose, black around it; `what` names the pose."""
     n = problem.size
     shown = np.zeros((3 * n, 3 * n))
-    shown[n : 2 * n, n : 2 * n] = drawn_hand(n, problem.rng(what))
+    shown[n : 2 * n, n : 2 * n] = drawn_hand(n, problem.picture_rng(what))
     return shown
 
 

@@ -17,7 +17,8 @@ class Problem:
     """One problem: a picture, how it is moved, and what is asked of it.
 
     Problems that differ only in `study`, `noise` and `lam` have the same picture, the same maps and
-    the same draw of the noise, so that their rows can be compared in pairs.
+    the same draw of the noise, so that their rows can be compared in pairs. An object is cut out of
+    the scene of the same image, size and seed.
 
     Attributes
     ----------
@@ -78,8 +79,17 @@ class Problem:
             for one, value in zip(fields(self), astuple(self), strict=True)
         )
 
+    def picture_rng(self, what: str) -> np.random.Generator:
+        """Return a generator for one purpose that depends on image, size and seed alone."""
+        return _generator(what, self.image, self.size, self.seed)
+
     def rng(self, what: str) -> np.random.Generator:
-        """Return a generator for one purpose, that does not depend on study, noise or λ."""
-        same = (self.image, self.kind, self.size, self.seed, f"{self.degrees:g}", self.factor)
-        digest = hashlib.sha256(repr((what, *same)).encode()).digest()
-        return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        """Return a generator for one purpose that does not depend on study, noise or λ."""
+        moved = (self.kind, f"{self.degrees:g}", self.factor)
+        return _generator(what, self.image, self.size, self.seed, *moved)
+
+
+def _generator(*words):
+    """Always the same for the same words, also in another process: `hash` is not."""
+    digest = hashlib.sha256(repr(words).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))

@@ -27,7 +27,7 @@ class Rows:
     Parameters
     ----------
     folder : str or path
-        Made if it is missing.
+        Made with the first row if it is missing.
 
     Raises
     ------
@@ -42,7 +42,8 @@ class Rows:
         checks.imported("pyarrow", _NEED, extra="atlas")
         self.folder = Path(folder)
         self.new = self.folder / "new"
-        self.new.mkdir(parents=True, exist_ok=True)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise FileExistsError(f"folder must be a folder; {self.folder} is a file")
 
     def read(self, study: str | None = None):
         """Return all rows, or those of a study, as a pandas table ordered by key."""
@@ -63,6 +64,7 @@ class Rows:
 
     def append(self, row: Mapping) -> None:
         """Keep a row; one of the same key takes its place."""
+        self.new.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(row["key"].encode()).hexdigest()[:24]
         self._write(self.pandas.DataFrame([dict(row)]), self.new / f"{name}.parquet")
 
@@ -77,7 +79,8 @@ class Rows:
     def close(self) -> None:
         """Compact, and take the empty folder of new rows away."""
         self.compact()
-        self.new.rmdir()
+        if self.new.exists():
+            self.new.rmdir()
 
     def _write(self, table, path):
         hidden = path.with_suffix(".part")

@@ -98,7 +98,6 @@ def run(
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.worker.profile.enabled": False,
-        "distributed.admin.log-format": "",
     }
     failed, n_done, stopped = {}, 0, False
     with dask.config.set(settings), _cluster(distributed, scheduler, workers) as client:
@@ -127,7 +126,7 @@ def _cluster(distributed, scheduler, workers):
         n_workers=checks.whole("workers", workers),
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         memory_limit=0,
         silence_logs=50,
     )
