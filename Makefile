@@ -10,10 +10,10 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test unit nbval fused portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
+.PHONY: help book test unit nbval atlas atlas-quick fused portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
 book: $(BOOK) ## build the book
 	@echo "The book is ready: $(abspath $(BOOK))"
@@ -64,6 +64,13 @@ sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite th
 benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
 	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[peers]'
 	set -e; for file in $(filter-out benchmarks/_% benchmarks/volume.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
+
+atlas: $(INSTALLED) ## measure what is not yet in book/atlas, on many problems
+	$(RUN) regtools.atlas --folder book/atlas --workers $(WORKERS)
+
+atlas-quick: $(INSTALLED) ## run a few small problems of each study of the atlas
+	rm -rf _build/atlas-quick
+	$(RUN) regtools.atlas --folder _build/atlas-quick --workers $(WORKERS) --quick
 
 paper: $(INSTALLED) ## run the experiments of the paper on its images, write book/ledger.json
 	$(RUN) tools.paper

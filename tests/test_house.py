@@ -14,7 +14,16 @@ import pytest
 import regtools
 
 PACKAGE = Path(regtools.__file__).parent
-WINGS = ("images", "solvers", "registration", "superresolution", "verify", "explorers", "commands")
+WINGS = (
+    "images",
+    "solvers",
+    "registration",
+    "superresolution",
+    "verify",
+    "atlas",
+    "explorers",
+    "commands",
+)
 CHAPTER = re.compile(r"[Cc]hapters? (\d+)(?:(?:, | and | to )(\d+))*")
 
 

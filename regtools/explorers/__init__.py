@@ -12,6 +12,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from .answers import check_answer
+from .atlas import atlas_explorer
 from .controls import Control
 from .derivatives import taylor_explorer
 from .explorer import Explorer, Panel
@@ -36,6 +37,7 @@ from .plotting import (
     use_style,
 )
 from .projection_derivative import rule_explorer
+from .slices import slices_explorer
 from .superresolution import superresolution_explorer
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "Control",
     "Explorer",
     "Panel",
+    "atlas_explorer",
     "cg_explorer",
     "check_answer",
     "fraction_explorer",
@@ -60,6 +63,7 @@ __all__ = [
     "plot_taylor_test",
     "registration_explorer",
     "rule_explorer",
+    "slices_explorer",
     "superresolution_explorer",
     "taylor_explorer",
     "theta_explorer",
