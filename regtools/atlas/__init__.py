@@ -3,9 +3,9 @@
 from .pictures import IMAGES, picture
 from .problems import KINDS, Problem
 from .rows import Rows
-from .run import Outcome, run
+from .runner import Outcome, run
 from .statistics import Comparison, Interval, compare, median, share
-from .studies import STUDIES, Study, measured, problems
+from .studies import STUDIES, Study, measured, problems_of
 
 __all__ = [
     "IMAGES",
@@ -21,7 +21,7 @@ __all__ = [
     "measured",
     "median",
     "picture",
-    "problems",
+    "problems_of",
     "run",
     "share",
 ]

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from . import STUDIES, problems, run
+from . import STUDIES, problems_of, run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="address of a Dask scheduler, or the variable DASK_SCHEDULER_ADDRESS",
     )
     options = parser.parse_args(arguments)
-    asked = [one for study in options.study for one in problems(study, options.quick)]
+    asked = [one for study in options.study for one in problems_of(study, options.quick)]
     start = time.perf_counter()
     found = run(asked, options.folder, workers=options.workers, scheduler=options.scheduler)
     seconds = time.perf_counter() - start

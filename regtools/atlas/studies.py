@@ -65,7 +65,7 @@ def measured(problem: Problem) -> dict:
     return {"key": problem.key, **asdict(problem), **rounded, **versions()}
 
 
-def problems(study: str, quick: bool = False) -> list[Problem]:
+def problems_of(study: str, quick: bool = False) -> list[Problem]:
     """Return the problems of a study; a few small ones to try it.
 
     Parameters

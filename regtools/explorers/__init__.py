@@ -12,7 +12,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from .answers import check_answer
-from .atlas import atlas_explorer
+from .atlas import atlas_explorer, plot_distributions
 from .controls import Control
 from .derivatives import taylor_explorer
 from .explorer import Explorer, Panel
@@ -55,6 +55,7 @@ __all__ = [
     "pair_explorer",
     "path_explorer",
     "plain",
+    "plot_distributions",
     "plot_frequency_response",
     "plot_image",
     "plot_profile",

@@ -153,6 +153,40 @@ class Distributions:
         return {name: median(values) for name, values in self.groups.items()}
 
 
+def plot_distributions(ax, groups, *, axis, limits, border=None, log=False):
+    """Draw a row of dots for each group, and its median with the interval of 95 %.
+
+    Parameters
+    ----------
+    ax : matplotlib.axes.Axes
+    groups : mapping
+        Numbers, one a problem, by the name of the group; NaN is left out.
+    axis : str
+        What the numbers are.
+    limits : tuple
+        Ends of the axis; what lies beyond is drawn at the end.
+    border : float, optional
+        Where a dashed line stands.
+    log : bool
+        Whether the axis is logarithmic.
+    """
+    rng = np.random.default_rng(0)
+    if log:
+        ax.set_xscale("log")
+    for y, values in enumerate(groups.values()):
+        values = np.asarray(values, dtype=float)
+        values, middle = values[~np.isnan(values)].clip(*limits), median(values)
+        height = y + rng.uniform(-0.28, 0.28, len(values))
+        ax.plot(values, height, ".", color="C0", ms=3, alpha=0.35)
+        ends = np.clip([middle.low, middle.high], *limits)
+        ax.plot(ends, [y, y], color="C1", lw=3, solid_capstyle="butt")
+        ax.plot(np.clip(middle.value, *limits), y, "D", color="C1", ms=5)
+    if border is not None:
+        ax.axvline(border, color="0.4", lw=0.8, ls="--")
+    ax.set(xlim=limits, xlabel=axis, ylim=(len(groups) - 0.5, -0.5))
+    ax.set_yticks(range(len(groups)), list(groups))
+
+
 class AtlasView:
     """What `atlas_explorer` computes, draws and says, with the same arguments."""
 
@@ -176,20 +210,14 @@ class AtlasView:
 
     def draw(self, shown, ax):
         """Draw each problem as a dot, and the median of a group with its interval."""
-        asked, rng = shown.question, np.random.default_rng(0)
-        low, high = asked.limits
-        if asked.log:
-            ax.set_xscale("log")
-        for y, (values, middle) in enumerate(
-            zip(shown.groups.values(), shown.medians().values(), strict=True)
-        ):
-            height = y + rng.uniform(-0.28, 0.28, len(values))
-            ax.plot(values.clip(low, high), height, ".", color="C0", ms=3, alpha=0.35)
-            ax.plot([middle.low, middle.high], [y, y], color="C1", lw=3, solid_capstyle="butt")
-            ax.plot(middle.value, y, "D", color="C1", ms=5)
-        ax.axvline(asked.border, color="0.4", lw=0.8, ls="--")
-        ax.set(xlim=(low, high), xlabel=asked.axis, ylim=(len(shown.groups) - 0.5, -0.5))
-        ax.set_yticks(range(len(shown.groups)), list(shown.groups))
+        asked = shown.question
+        look = {
+            "axis": asked.axis,
+            "limits": asked.limits,
+            "border": asked.border,
+            "log": asked.log,
+        }
+        plot_distributions(ax, shown.groups, **look)
 
     def alt(self, shown):
         """Return the text alternative."""

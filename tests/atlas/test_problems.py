@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from regtools.atlas import IMAGES, STUDIES, Problem, measured, picture, problems
+from regtools.atlas import IMAGES, STUDIES, Problem, measured, picture, problems_of
 from regtools.atlas.bursts import burst, corner
 from regtools.atlas.pairs import pair
 
@@ -21,7 +21,7 @@ def test_a_key_names_a_problem_everywhere():
     assert replace(ONE, noise=2.0).key == ONE.key and hash(ONE) == hash(replace(ONE, lam=0.1))
     assert ONE.rng("maps").integers(10**6) == 965265
     assert ONE.rng("noise").integers(10**6) != ONE.rng("maps").integers(10**6)
-    keys = [one.key for study in STUDIES for one in problems(study)]
+    keys = [one.key for study in STUDIES for one in problems_of(study)]
     assert len(keys) == len(set(keys)) >= 1000
 
 
@@ -57,7 +57,7 @@ def test_words_that_nobody_knows_are_refused():
     with pytest.raises(ValueError, match="kind must suit the image"):
         picture(replace(ONE, image="hand"))
     with pytest.raises(ValueError, match="study must be one of"):
-        problems("weather")
+        problems_of("weather")
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -13,7 +13,7 @@ import pandas
 import pytest
 
 from atlas_measures import deadly, fallible, noted
-from regtools.atlas import Problem, Rows, problems, run
+from regtools.atlas import Problem, Rows, problems_of, run
 from regtools.atlas.__main__ import main
 
 ASKED = [Problem("trial", "texture", "scene", 16, seed) for seed in range(8)]
@@ -99,7 +99,7 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(60) == 130
     table = Rows(tmp_path / "rows").read()
-    assert 3 <= len(table) < len(problems("hessians")) and table["key"].is_unique
+    assert 3 <= len(table) < len(problems_of("hessians")) and table["key"].is_unique
     assert table["better_exact"].notna().all()
 
 
