@@ -8,12 +8,13 @@ from ._coefficients import interpolating
 from ._copied import Copied, copy
 from ._gram import banded_gram
 from ._phantom import drawn_hand
+from ._places import existing, to_write
 from ._short import ShortRepr
 from ._sums import streams, sums_of_squares
 from ._taylor import local_taylor
 from .datasets import DATASETS, Image, Pair, load, random_maps
 from .domain import Domain
-from .files import Picture, read_image, to_write, write_image
+from .files import Picture, read_image, write_image
 from .frames import Frames, read_frames
 from .spline import SplineImage, frequency_response, half_gain_wavelength
 
@@ -33,6 +34,7 @@ __all__ = [
     "checks",
     "copy",
     "drawn_hand",
+    "existing",
     "frequency_response",
     "half_gain_wavelength",
     "interpolating",

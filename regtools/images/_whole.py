@@ -1,77 +1,70 @@
-"""What SimpleITK does not say: whether a JPEG or NIfTI file is whole, and where it holds no number.
+"""What SimpleITK cannot read, or does not say: grey with transparency, JPEG that is cut.
 
-Its reader fills in zeros where a file ends too early, and in NIfTI where a value is NaN.
+Of a JPEG that ends too early its reader fills in what is missing.
 """
 
-import gzip
 import math
-import struct
 import zlib
 
 import numpy as np
 
 from . import _checks as checks
 
-_FLOATS = {16: "f4", 64: "f8"}
+_PLUGINS = {"PNGImageIO": "Png", "TIFFImageIO": "Tiff"}
 
 
 def check_jpeg(place):
     """Raise where a JPEG ends too early."""
-    opened = checks.imported("PIL.Image", "a JPEG needs {}", extra="images").open
     try:
-        with opened(place) as image:
+        with _opened("Jpeg", place) as image:
             image.load()
-    except OSError as error:
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"path must name a whole picture: {place} ends too early") from error
 
 
-def nans_of(place):
-    """Return where values are NaN, in the order of the file, or None if none can be.
+def grey_and_alpha(place, format_, check_count):
+    """Return grey values and transparency, shape ``(rows, columns, 2)``; None of other pictures.
 
-    Raises
-    ------
-    ValueError
-        If the file ends too early.
+    SimpleITK refuses such a PNG, and leaves the transparency of such a TIFF out. `check_count` is
+    called with the number of values before any memory is taken.
     """
-    name = place.name.lower()
-    body = place
-    if name.endswith((".hdr", ".img")):
-        place = place.with_suffix(".hdr" if place.suffix.islower() else ".HDR")
-        body = place.with_suffix(".img" if place.suffix.islower() else ".IMG")
-    words = f"path must name a whole picture: {body} ends too early"
+    png = format_ == "PNGImageIO"
     try:
-        header = _bytes(place) if place != body else None
-        content = _bytes(body)
-        count, code, bits, offset, order = _layout(content if header is None else header)
-    except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise ValueError(words) from error
-    if len(content) < offset + count * bits // 8:
-        raise ValueError(words)
-    if code not in _FLOATS:
+        with _opened(_PLUGINS[format_], place) as image:
+            clear = image.info.get("transparency") if png else None  # the one value that is clear
+            if image.mode not in ("LA", "La") and (
+                clear is None or image.mode not in ("1", "L", "I;16")
+            ):
+                return _no_grey_of_16_bits(place) if png else None
+            check_count(2 * math.prod(image.size))
+            if clear is None:
+                return np.asarray(image.convert("LA"))
+            grey = np.asarray(image.convert("L") if image.mode == "1" else image)
+            mode = image.mode
+    except SyntaxError:  # not one of Pillow's
         return None
-    return np.isnan(np.frombuffer(content, order + _FLOATS[code], count, offset))
+    except (OSError, zlib.error) as error:
+        raise ValueError(f"path must name a whole picture: {place} ends too early") from error
+    most = np.iinfo(grey.dtype).max
+    if mode == "L":  # the file says it in bits of its own
+        clear = clear * most // (2 ** _depth_and_kind(place)[0] - 1)
+    return np.stack([grey, np.where(grey == clear, 0, most).astype(grey.dtype)], -1)
 
 
-def _bytes(place):
-    opened = gzip.open if place.name.lower().endswith(".gz") else open
-    with opened(place, "rb") as stream:
-        return stream.read()
+def _opened(name, place):
+    """A picture opened by Pillow, whose `Image.open` has a limit of its own to its size."""
+    checks.imported("PIL", "a JPEG or PNG needs {}", extra="images")
+    plugin = checks.imported(f"PIL.{name}ImagePlugin", "{}")
+    return getattr(plugin, f"{name}ImageFile")(place)
 
 
-def _layout(header):
-    """Number of values, code of their type, bits of each, where they begin, and the byte order."""
-    for order in "<>":
-        (size,) = struct.unpack_from(order + "i", header)
-        if size == 348:
-            dims = struct.unpack_from(order + "8h", header, 40)
-            code, bits = struct.unpack_from(order + "2h", header, 70)
-            (offset,) = struct.unpack_from(order + "f", header, 108)
-        elif size == 540:
-            code, bits = struct.unpack_from(order + "2h", header, 12)
-            dims = struct.unpack_from(order + "8q", header, 16)
-            (offset,) = struct.unpack_from(order + "q", header, 168)
-        else:
-            continue
-        count = math.prod(max(1, n) for n in dims[1 : 1 + max(0, dims[0])])
-        return count, code, bits, int(offset), order
-    raise struct.error("no header")
+def _depth_and_kind(place):
+    """Bits of a sample and type of colour in the header of a PNG."""
+    with open(place, "rb") as stream:
+        return stream.read(26)[24:]
+
+
+def _no_grey_of_16_bits(place):
+    if tuple(_depth_and_kind(place)) == (16, 4):
+        words = f"{place} has 16: save it in colour, or without transparency"
+        raise ValueError(f"path must hold grey values with transparency of 8 bits; {words}")

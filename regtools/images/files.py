@@ -18,6 +18,7 @@ from __future__ import annotations
 import locale
 import math
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,17 +26,18 @@ import numpy as np
 import torch
 
 from . import _checks as checks
+from ._headers import check_header, check_pages
+from ._nifti import check_axes, check_nifti
+from ._places import check_slices, existing, series, to_write
 from ._short import ShortRepr
-from ._whole import check_jpeg, nans_of
+from ._whole import check_jpeg, grey_and_alpha
 from .domain import Domain
 from .spline import SplineImage
 
 MAX_PIXELS = 2**28
 """Pixels times channels that are read unless more are asked for: 2 GB as float64."""
-_FLAT = (".png", ".jpg", ".jpeg", ".tif", ".tiff")  # pixels without a place
-_FORMATS = tuple(
-    f"{name}ImageIO" for name in ("GDCM", "JPEG", "Meta", "Nifti", "Nrrd", "PNG", "TIFF")
-)
+_FLAT = ("JPEGImageIO", "PNGImageIO", "TIFFImageIO")  # pixels without a place
+_FORMATS = (*_FLAT, "GDCMImageIO", "MetaImageIO", "NiftiImageIO", "NrrdImageIO")
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
 
 
@@ -152,10 +154,16 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pict
     ValueError
         If it holds no picture that can be read, is damaged, has not 2 or 3 axes, is a single slice
         that is not axial, has more pixels than `max_pixels`, complex numbers, a spacing that is not
-        above 0, or axes that are not at right angles; or if a folder holds no DICOM series, or
-        several.
+        above 0, or axes that are not at right angles; if its values stand in a file outside of its
+        folder, or its pages differ; or if a folder holds no DICOM series, several, or one with
+        gaps.
     ImportError
         If SimpleITK is not installed.
+
+    Notes
+    -----
+    Pixels stay where the file has them: what a camera says of how it was held (EXIF) is not heeded.
+    Whole numbers above 2⁵³ become the nearest of float64.
 
     References
     ----------
@@ -163,34 +171,54 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> Pict
     """
     sitk = _sitk("read_image needs {}")
     max_pixels = checks.whole("max_pixels", max_pixels)
-    place = _existing(path)
-    names = _series(sitk, place) if place.is_dir() else [str(place)]
+    place = existing(path)
+    names = series(sitk, place) if place.is_dir() else [str(place)]
+    clear = check_pages(Path(names[0]))
     reader = sitk.ImageFileReader()
+    format_ = reader.GetImageIOFromFileName(names[0])
+    if format_ not in _FORMATS:
+        known = "none of PNG, JPEG, TIFF, NIfTI, NRRD, MetaImage and DICOM, or cut"
+        what = f"{place} is {format_ or known}"
+        raise ValueError(f"path must name a picture of a known format; {what}")
+    check_header(Path(names[0]), format_)
+
+    def check_count(n_pixels):
+        if n_pixels > max_pixels:
+            words = "raise max_pixels if there is memory for it"
+            raise ValueError(
+                f"path has {n_pixels} pixels, more than max_pixels = {max_pixels}; {words}"
+            )
+
+    array = None
+    if clear or format_ == "PNGImageIO":
+        array = grey_and_alpha(place, format_, check_count)
+    if array is not None:
+        return _picture(sitk.GetImageFromArray(array, isVector=True), array, place, True)
     reader.SetFileName(names[0])
     try:
         reader.ReadImageInformation()
-        n_pixels = math.prod(reader.GetSize()) * len(names) * reader.GetNumberOfComponents()
     except RuntimeError as error:
         raise ValueError(f"path must name a picture: {_reason(error, place)}") from error
-    if n_pixels > max_pixels:
-        words = "raise max_pixels if there is memory for it"
-        raise ValueError(
-            f"path has {n_pixels} pixels, more than max_pixels = {max_pixels}; {words}"
-        )
-    format_ = reader.GetImageIOFromFileName(names[0])
-    if format_ not in _FORMATS:
-        raise ValueError(f"path must name a picture of a known format; {place} is {format_}")
+    dim, size = reader.GetDimension(), reader.GetSize()
+    check_count(math.prod(size) * len(names) * reader.GetNumberOfComponents())
+    if dim not in (2, 3) or min(size) == 0:
+        words = f"{place} has {dim}" if min(size, default=0) else f"{place} has size {size}"
+        raise ValueError(f"path must hold a picture of 2 or 3 axes; {words}")
     if format_ == "JPEGImageIO":
         check_jpeg(place)
-    unknown = nans_of(place) if format_ == "NiftiImageIO" else None
+    header, odd = check_nifti(place) if format_ == "NiftiImageIO" else (None, None)
     try:
-        image = sitk.ReadImage(names if place.is_dir() else names[0])
+        image = sitk.ReadImage(names if len(names) > 1 else names[0])
         array = sitk.GetArrayFromImage(image)
     except RuntimeError as error:
         raise ValueError(f"path must name a whole picture: {_reason(error, place)}") from error
-    if unknown is not None and unknown.any():  # SimpleITK made them 0
-        array[unknown.reshape(array.shape)] = np.nan
-    return _picture(image, array, place)
+    if len(names) > 1:
+        check_slices(reader, names, image, place)
+    if header is not None:
+        check_axes(header, image, place)
+    if odd is not None:  # SimpleITK made them 0
+        array[odd[0].reshape(array.shape)] = odd[1]
+    return _picture(image, array, place, format_ in _FLAT)
 
 
 def write_image(
@@ -270,46 +298,17 @@ def write_image(
         locale.setlocale(locale.LC_ALL, language)
 
 
-def to_write(path, overwrite):
-    """Return a path at which something may be written."""
-    checks.check_flag("overwrite", overwrite)
-    place = Path(path)
-    if not place.parent.is_dir():
-        raise FileNotFoundError(f"path must lie in a folder that exists; got {place}")
-    if place.exists() and not overwrite:
-        raise FileExistsError(f"path must be free, or overwrite true; there is {place}")
-    return place
-
-
 def _sitk(need):
     return checks.imported("SimpleITK", need, extra="images")
 
 
-def _existing(path):
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path must be a string or a path; got {checks.kind(path)}")
-    place = Path(path)
-    if not place.exists():
-        raise FileNotFoundError(f"path must name a file or a folder; there is no {place}")
-    return place
-
-
-def _series(sitk, folder):
-    """The files of the one series in a folder, in order."""
-    found = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(found) != 1:
-        what = "none" if not found else f"{len(found)}"
-        raise ValueError(f"path must be a folder with one DICOM series; {folder} holds {what}")
-    return list(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), found[0]))
-
-
 def _reason(error, place):
-    """The last line of what SimpleITK says."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{place}: {lines[-1] if lines else error}"
+    """What SimpleITK says, without where in its source it stands."""
+    words = " ".join(re.split(r"\.[a-z]+:\d+:|ERROR: ", str(error))[-1].split())
+    return f"{place}: {re.sub('[(]0x[0-9a-f]+[)]', '', words.rpartition('[nrrd] ')[2])}"
 
 
-def _picture(image, array, place):
+def _picture(image, array, place, flat):
     dim = image.GetDimension()
     if np.iscomplexobj(array):
         raise ValueError(f"path must hold real numbers; {place} holds complex ones")
@@ -323,16 +322,16 @@ def _picture(image, array, place):
         if not np.allclose(direction.T @ direction, np.eye(2), atol=1e-4):
             words = "a single slice that is not axial has no place in the plane of x and y"
             raise ValueError(f"path must hold a volume, or an axial slice: {place}; {words}")
-    if dim not in (2, 3):
-        raise ValueError(f"path must hold a picture of 2 or 3 axes; {place} has {dim}")
-    if not (np.isfinite(spacing).all() and (spacing > 0).all() and np.isfinite(origin).all()):
+    if not (np.isfinite(spacing).all() and (spacing > 0).all()):
         raise ValueError(f"path must have a spacing above 0; {place} has {spacing.tolist()}")
     if not np.allclose(direction.T @ direction, np.eye(dim), atol=1e-4):
         raise ValueError(f"path must have axes at right angles; those of {place} are not")
     m = array.shape[:dim]
-    flat = place.suffix.lower() in _FLAT
     lower = np.zeros(dim) if flat else direction.T @ origin - spacing / 2
     upper = lower + (np.array(m) if flat else spacing * m)
+    if not (np.isfinite(lower).all() and (np.abs([lower, upper]) < 1e9 * (upper - lower)).all()):
+        words = f"{place} begins at {origin.tolist()} with steps of {spacing.tolist()}"
+        raise ValueError(f"path must have an origin that does not drown its spacing; {words}")
     ends = tuple(float(end) for pair in zip(lower, upper, strict=True) for end in pair)
     return Picture(
         data=torch.from_numpy(np.ascontiguousarray(array, dtype=np.float64)),

@@ -87,3 +87,17 @@ def without_nan(picture, mask, name):
     return filled, torch.where(
         known, mask, 0
     ) if fits else mask  # else the problem says what is wrong
+
+
+def check_known(name, picture, mask):
+    """Raise where all that is known of a picture has one value."""
+    if not (torch.is_tensor(picture) and torch.is_tensor(mask) and mask.is_floating_point()):
+        return
+    checks.check_dense(f"{name}_mask", mask)
+    checks.check_unbatched(f"{name}_mask", mask)
+    if mask.shape != picture.shape or mask.device != picture.device:
+        return  # the problem says what is wrong
+    known = picture[mask > 0]
+    if known.numel() and known.min() == known.max():
+        words = "where it is known: there is nothing to register"
+        raise ValueError(f"{name} must not be constant {words}")

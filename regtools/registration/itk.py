@@ -7,7 +7,7 @@ import os
 import numpy as np
 import torch
 
-from ..images import Domain, Picture, checks, to_write
+from ..images import Domain, Picture, checks, existing, to_write
 from .boxes import laid
 
 
@@ -141,10 +141,9 @@ def read_transform(path: str | os.PathLike, pictures: tuple[Picture, Picture]) -
     """
     sitk = checks.imported("SimpleITK", "read_transform needs {}", extra="images")
     template, reference = _both(pictures)
-    if not os.path.exists(path):
-        raise FileNotFoundError(f"path must name a file; there is no {path}")
+    place = existing(path, "a file")
     try:
-        transform = sitk.ReadTransform(str(path))
+        transform = sitk.ReadTransform(str(place))
     except RuntimeError as error:
         raise ValueError(f"path must hold a transform; {path} does not") from error
     dim = reference.domain.dim

@@ -11,7 +11,7 @@ import torch
 
 from ..images import Domain, Picture, SplineImage, checks
 from ..solvers import Status
-from ._arguments import opaque, without_nan
+from ._arguments import check_known, opaque, without_nan
 from .boxes import laid, one_to_one
 from .itk import as_headers_say, boxes_of
 from .path import check_thetas
@@ -115,6 +115,8 @@ def register(
         template, reference = template.grey, reference.grey
     template, template_mask = without_nan(template, template_mask, "template")
     reference, reference_mask = without_nan(reference, reference_mask, "reference")
+    check_known("template", template, template_mask)
+    check_known("reference", reference, reference_mask)
     own_boxes = isinstance(template, SplineImage)
     moving, fixed = _images(template, reference, domain, boxes)
     together = None if pictures is None else as_headers_say(*pictures)
@@ -221,6 +223,10 @@ def _images(template, reference, domain, boxes=None):
             "template and reference must have as many axes, 2 or 3; "
             f"got shapes {tuple(template.shape)} and {tuple(reference.shape)}"
         )
+    for name, picture in given.items():
+        if min(picture.shape) < 4:
+            words = f"4 pixels along each axis; got {tuple(picture.shape)}"
+            raise ValueError(f"{name} must have at least {words}")
     if boxes is not None:
         return [SplineImage(*one) for one in zip(given.values(), boxes, strict=True)]
     if domain is None:

@@ -1,4 +1,4 @@
-"""Pictures in files, against SimpleITK and Pillow; what is wrong with a file is said."""
+"""Pictures in files, against SimpleITK and Pillow; bad ones are in test_bad_pictures.py."""
 
 import gzip
 import locale
@@ -11,7 +11,6 @@ import SimpleITK as sitk
 import torch
 from PIL import Image
 
-from bad_files import header
 from regtools import read_image, write_image
 
 RNG = np.random.default_rng(2)
@@ -109,8 +108,6 @@ def test_pages_make_a_volume_and_a_slice_a_picture(tmp_path):
     picture = read_image(saved(flat, tmp_path / "slice.nrrd"))
     assert picture.domain.m == (7, 8) and picture.unit == "mm"
     assert np.allclose(picture.domain.lower, np.array([-101.5, 33.25]) - [0.35, 0.625])
-    with pytest.raises(ValueError, match="single slice that is not axial"):
-        read_image(saved(volume((7, 8, 1)), tmp_path / "oblique.nrrd"))
 
 
 def test_a_folder_with_a_series(tmp_path):
@@ -119,90 +116,31 @@ def test_a_folder_with_a_series(tmp_path):
     folder.mkdir()
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
-
-    def write(uid, count):
-        kept = locale.setlocale(locale.LC_ALL)  # the writer of DICOM sets it to "C"
-        for k in range(count):
-            plane = image[:, :, k]
-            tags = {
-                "0008|0060": "CT",
-                "0020|000e": uid,
-                "0020|000d": "1.2.3",
-                "0008|0018": f"{uid}.{k}",
-                "0020|0032": "\\".join(map(str, image.TransformIndexToPhysicalPoint((0, 0, k)))),
-                "0020|0037": "1\\0\\0\\0\\1\\0",
-                "0020|0013": str(k),
-            }
-            for tag, value in tags.items():
-                plane.SetMetaData(tag, value)
-            writer.SetFileName(str(folder / f"{uid}-{9 - k}.dcm"))
-            writer.Execute(plane)
-        locale.setlocale(locale.LC_ALL, kept)
-
-    with pytest.raises(ValueError, match=r"one DICOM series; .* holds none"):
-        read_image(folder)
-    write("1.2.3.4", 4)
+    kept = locale.setlocale(locale.LC_ALL)  # the writer of DICOM sets it to "C"
+    for k in range(4):
+        plane = image[:, :, k]
+        tags = {
+            "0008|0060": "CT",
+            "0020|000e": "1.2.3.4",
+            "0020|000d": "1.2.3",
+            "0008|0018": f"1.2.3.4.{k}",
+            "0020|0032": "\\".join(map(str, image.TransformIndexToPhysicalPoint((0, 0, k)))),
+            "0020|0037": "1\\0\\0\\0\\1\\0",
+            "0020|0013": str(k),
+        }
+        for tag, value in tags.items():
+            plane.SetMetaData(tag, value)
+        writer.SetFileName(str(folder / f"{9 - k}.dcm"))
+        writer.Execute(plane)
+    locale.setlocale(locale.LC_ALL, kept)
     picture = read_image(folder)
     assert picture.domain.m == (5, 6, 4) and picture.unit == "mm"
     assert np.array_equal(picture.data.numpy(), sitk.GetArrayFromImage(image).T)
     np.testing.assert_allclose(picture.spacing, image.GetSpacing(), atol=1e-6)
-    write("1.2.3.5", 2)
-    with pytest.raises(ValueError, match="holds 2"):
-        read_image(folder)
-
-
-def mha(**fields):
-    """A volume of 4 x 5 x 6 bytes, with a header of one's own."""
-    cube = {"NDims": 3, "DimSize": "4 5 6", "ElementSpacing": "1 1 1"}
-    return header(bytes(120), **cube | fields)
-
-
-def cut(path, part=0.5):
-    """The bytes of a file, without its end."""
-    whole = path.read_bytes()
-    return whole[: int(part * len(whole))]
-
-
-BAD = {
-    "text.png": (b"no picture", "must name a picture"),
-    "empty.png": (b"", "must name a picture"),
-    "empty.nii": (b"", "must name a picture"),
-    "noise.nii": (bytes(range(256)) * 4, "must name a picture"),
-    "noise.jpg": (bytes(range(256)), "must name a picture"),
-    "noise.tif": (bytes(range(256)), "must name a picture"),
-    "noise.dcm": (bytes(range(256)) * 4, "must name a picture"),
-    "unknown.xyz": (b"???", "must name a picture"),
-    "short.mha": (mha()[:-60], "whole picture"),
-    "huge.mha": (mha(DimSize="90000 90000 90000"), "more than max_pixels"),
-    "sheared.mha": (mha(TransformMatrix="1 0.5 0 0 1 0 0 0 1"), "right angles"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_files_are_named(tmp_path, name):
-    content, words = BAD[name]
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ValueError, match=words) as caught:
-        read_image(tmp_path / name)
-    assert name in str(caught.value) or "max_pixels" in words
-
-
-@pytest.mark.parametrize("ending", ["png", "jpg", "nii", "nii.gz", "nrrd", "mha"])
-@pytest.mark.parametrize("part", [0.1, 0.6])
-def test_truncated_files_are_no_pictures(tmp_path, ending, part):
-    image = volume((40, 30, 1) if ending in ("png", "jpg") else (20, 21, 22), "uint8")
-    if ending in ("png", "jpg"):
-        image = image[:, :, 0]
-    whole = saved(image, tmp_path / f"whole.{ending}")
-    (tmp_path / f"part.{ending}").write_bytes(cut(whole, part))
-    with pytest.raises(ValueError, match="path must name a"):
-        read_image(tmp_path / f"part.{ending}")
 
 
 def test_arguments(tmp_path):
     path = saved(volume(), tmp_path / "a.nrrd")
-    with pytest.raises(FileNotFoundError, match="there is no"):
-        read_image(tmp_path / "none.png")
     with pytest.raises(TypeError, match="path must be a string or a path; got int"):
         read_image(3)  # ty: ignore[invalid-argument-type]
     with pytest.raises(ValueError, match="504 pixels, more than max_pixels = 503"):
@@ -258,15 +196,6 @@ def test_a_slope_in_the_header_is_no_missing_end(tmp_path, ending):
     path.write_bytes(gzip.compress(bytes(raw)) if ending.endswith("gz") else bytes(raw))
     expected = 2.5 * sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.nii"))).T - 7
     np.testing.assert_allclose(read_image(path).data.numpy(), expected)
-    (tmp_path / "c.nii").write_bytes(bytes(raw[:-200]))
-    with pytest.raises(ValueError, match="ends too early"):
-        read_image(tmp_path / "c.nii")
-
-
-def test_other_formats_are_refused(tmp_path):
-    Image.fromarray(GREY).save(tmp_path / "a.bmp")
-    with pytest.raises(ValueError, match=r"known format; .*BMP"):
-        read_image(tmp_path / "a.bmp")
 
 
 def test_transparent_pixels_are_not_known(tmp_path):
