@@ -37,6 +37,8 @@ def add_super_resolve(commands) -> None:
     command.set_defaults(run=run_super_resolve)
     command.add_argument("frames", nargs="+", help="files, or one file with several pages")
     command.add_argument("-o", "--output", required=True, help="the folder for what is written")
+    command.add_argument("--crop", type=_pairs, metavar="X0:X1,Y0:Y1",
+                         help="columns X0 to X1 - 1, rows Y0 to Y1 - 1 alone")  # fmt: skip
     command.add_argument("--factor", type=int, default=2,
                          help="pixels to one of a frame, along each axis (2)")  # fmt: skip
     command.add_argument("--transform", choices=("affine", "rigid", "translation"),
@@ -53,6 +55,8 @@ def add_super_resolve(commands) -> None:
 def run_super_resolve(options, say) -> bool:
     """Resolve files; say whether there is no reason to doubt the result."""
     frames = read_frames(options.frames)
+    if options.crop:
+        frames = frames.cropped(*options.crop)
     kind = np.dtype(frames.first.dtype)
     flat = frames.domain.dim == 2 and frames.first.unit == "pixel"  # no place to be lost
     exact = "sharp.tif" if flat and frames.channel_axis is None else "sharp.nrrd"
@@ -86,6 +90,11 @@ def run_super_resolve(options, say) -> bool:
         numbers = numbers_of(found, frames)
         files = [name for name in names if name != PAGE]
         return write_texts(folder, numbers, _page(found, frames, numbers, files), files, say)
+
+
+def _pairs(text):
+    """Numbers as "0:10,5:20"."""
+    return [tuple(map(int, part.split(":"))) for part in text.split(",")]
 
 
 def numbers_of(found: SuperResolved, frames) -> dict:

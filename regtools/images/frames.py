@@ -49,6 +49,47 @@ class Frames(ShortRepr):
         """What `super_resolve` takes by this name: -1 for colours, else None."""
         return -1 if self.data.ndim > self.domain.dim + 1 else None
 
+    def cropped(self, *parts: tuple[int, int]) -> Frames:
+        """Return a part of each frame, at its place in the world.
+
+        Parameters
+        ----------
+        *parts : pair of int
+            First pixel and end, one pair an axis: ``cropped((200, 300), (150, 250))`` keeps columns
+            200 to 299 and rows 150 to 249 of photographs.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is not one pair of whole numbers for each axis, or one is empty or leaves the
+            frame.
+        """
+        dim, first = self.domain.dim, self.first
+        if len(parts) != dim:
+            raise ValueError(f"parts must be {dim} pairs, one an axis; got {len(parts)}")
+        starts, ends = (
+            np.array([checks.whole("parts", one[k], 0) for one in parts]) for k in (0, 1)
+        )
+        if (starts >= ends).any() or (ends > self.domain.m).any():
+            words = f"within {self.domain.m}; got {parts}"
+            raise ValueError(f"parts must hold pixels of the frames, {words}")
+        index = tuple(slice(*pair) for pair in zip(starts, ends, strict=True))
+        lower = (
+            np.zeros(dim) if first.unit == "pixel" else self.domain.lower + starts * self.domain.h
+        )
+        upper = lower + (ends - starts) * self.domain.h
+        box = tuple(float(end) for pair in zip(lower, upper, strict=True) for end in pair)
+        domain = Domain(box, tuple((ends - starts).tolist()))
+        origin = first.origin + first.direction @ (first.spacing * starts)
+        weights = None if self.weights is None else self.weights[:, *index]
+        return replace(
+            self,
+            data=self.data[:, *index],
+            domain=domain,
+            weights=weights,
+            first=replace(first, data=first.data[index], domain=domain, origin=origin),
+        )
+
     def finer(self, image: torch.Tensor) -> Picture:
         """Return an image over the box of frame 0 with its place in the world, to be written.
 

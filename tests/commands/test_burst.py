@@ -80,9 +80,11 @@ def test_a_burst(tmp_path, capsys, colour):
 def test_frames_that_do_not_move_are_doubted(tmp_path, capsys):
     paths, *_ = burst(tmp_path, n=3, still=True)
     out = str(tmp_path / "out")
-    assert main(["super-resolve", *paths, "-o", out, "--transform", "translation", "--quiet"]) == 1
+    options = ["--transform", "translation", "--quiet", "--crop", "2:22,4:20"]
+    assert main(["super-resolve", *paths, "-o", out, *options]) == 1
     numbers = json.loads((tmp_path / "out" / "result.json").read_text("utf-8"))
     assert any("hardly moved" in one for one in numbers["warnings"])
+    assert numbers["size"] == [40, 32], "another part was taken"
     assert capsys.readouterr().out == ""
 
 

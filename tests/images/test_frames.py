@@ -105,3 +105,38 @@ def test_what_does_not_fit_together_is_named(tmp_path):
     found = read_frames([here, here])
     with pytest.raises(ValueError, match="image must have a shape that is a multiple"):
         found.finer(torch.zeros(9, 8, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("ending", ["png", "mha"])
+def test_a_part_of_each_frame_stays_where_it_is(tmp_path, ending):
+    """Against NumPy and SimpleITK's own crop."""
+    paths = [saved(grey((9, 12)), tmp_path / f"{k}.{ending}", Spacing=(0.5, 2.0)) for k in "ab"]
+    whole = read_frames(paths)
+    part = whole.cropped((2, 9), (1, 5))
+    assert np.array_equal(part.data.numpy(), whole.data.numpy()[:, 2:9, 1:5])
+    assert part.domain.m == (7, 4) and part.domain.h == whole.domain.h
+    assert np.array_equal(part.first.data.numpy(), part.data[0].numpy())
+    known = sitk.RegionOfInterest(sitk.ReadImage(str(paths[0])), (7, 4), (2, 1))
+    write_image(tmp_path / f"part.{ending}", part.first.data, part.first)
+    found = sitk.ReadImage(str(tmp_path / f"part.{ending}"))
+    assert np.array_equal(sitk.GetArrayFromImage(found), sitk.GetArrayFromImage(known))
+    x = part.domain.cell_centers()
+    there = part.first.to_patient(x).numpy()
+    if ending == "mha":
+        assert found.GetOrigin() == known.GetOrigin()
+        index = np.indices((7, 4)).reshape(2, -1).T.tolist()
+        points = [known.TransformIndexToPhysicalPoint(one) for one in index]
+        np.testing.assert_allclose(there, points, atol=1e-12)
+    else:
+        assert part.domain.omega == (0, 7, 0, 4)
+
+
+def test_a_part_that_is_none_is_refused(tmp_path):
+    frames = read_frames([saved(grey((9, 12)), tmp_path / f"{k}.png") for k in "ab"])
+    for parts in [((0, 13), (0, 9)), ((4, 4), (0, 9)), ((5, 2), (0, 9))]:
+        with pytest.raises(ValueError, match=r"parts must hold pixels of the frames, within \(12"):
+            frames.cropped(*parts)
+    with pytest.raises(ValueError, match="parts must be 2 pairs, one an axis; got 1"):
+        frames.cropped((0, 3))
+    with pytest.raises(ValueError, match="parts must be a whole number from 0"):
+        frames.cropped((-1, 3), (0, 3))
