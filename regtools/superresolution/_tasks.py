@@ -232,13 +232,17 @@ class OneSolve(Task):
 
     def step(self, point, model, gamma):
         operator, square = point.operator, model.square
-        eye = torch.eye(square.shape[1], dtype=square.dtype, device=square.device)
-        damped = square + gamma * eye
+        values, vectors = torch.linalg.eigh(square)
+        # A frame that has nearly left the canvas says nothing along some directions: with a small
+        # γ their matrix is singular, and the frame is not to move along them.
+        least = torch.finfo(values.dtype).eps * len(values[0]) * values[:, -1:]
+        damped = values + gamma
+        divide = torch.where(damped > least, 1 / damped, 0.0)
 
         def best(rows):
             """The δz that makes ‖D δz + rows‖² + γ ‖δz‖² least, one line a frame."""
             right = model.transposed(rows[self.moving])[..., None]
-            return -torch.linalg.solve(damped, right)[..., 0]
+            return -(vectors @ (divide[..., None] * (vectors.mT @ right)))[..., 0]
 
         def reduced(rows, dz):
             """The rows and D δz."""

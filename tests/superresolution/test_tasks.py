@@ -92,6 +92,23 @@ def test_the_undamped_step_is_kaufmans_gauss_newton_step():
         torch.testing.assert_close(model.step(1e-9).dw, expected, rtol=0, atol=1e-6)
 
 
+def test_a_frame_that_sees_a_corner_is_not_moved_along_what_it_does_not_know():
+    """Its 6 × 6 matrix has rank four and γ is nothing beside it: the least step, by NumPy."""
+    problem, w = PROBLEM, W0.clone()
+    w[4:6] += 0.85 * (torch.tensor(problem.domain.upper) - torch.tensor(problem.domain.lower))
+    A, b = dense_frames.matrix(problem, w), dense_frames.target(problem)
+    f = dense_frames.projection(problem, w)
+    dA = jacfwd(lambda w: dense_frames.matrix(problem, w))(w)
+    D, r, p = torch.einsum("rnk,n->rk", dA, f), A @ f - b, len(w)
+    own = torch.linalg.eigvalsh(D[:, :6].T @ D[:, :6])
+    assert own[0] < 1e-14 * own[-1], "the frame sees more than that"
+    both = np.linalg.lstsq(torch.cat([D, A], 1).numpy(), -r.numpy(), rcond=1e-13)[0]
+    _, by_one_solve = models(problem, w)
+    step = by_one_solve.step(1e-300)
+    known = torch.from_numpy(both[:p])
+    torch.testing.assert_close(step.dw, known, rtol=0, atol=1e-4 * float(known.abs().max()))
+
+
 def watch(monkeypatch, name, used):
     """Note in `used` when a class of the module is instantiated."""
     kind = getattr(module, name)
