@@ -178,8 +178,7 @@ class WithJacobian(Task):
         )
 
     def step(self, point, model, gamma):
-        eye = torch.eye(len(model.matrix), dtype=model.matrix.dtype, device=model.matrix.device)
-        dz = torch.linalg.solve(model.matrix + gamma * eye, -model.half_gradient)
+        dz = -damped(model.matrix, gamma)(model.half_gradient[:, None])[:, 0]
         expected = point.residual + model.jacobian @ dz
         dw = self.to_w(dz.reshape(self.problem.n_moving, -1)).flatten()
         image = point.image + model.df_dw @ dw
@@ -203,6 +202,24 @@ class CompactModel:
         """Dᵀ of the rows of the moving frames, one line a frame."""
         own = moving.reshape(len(self.compact), -1, 1)
         return (self.compact.mT @ own)[..., 0]
+
+
+def damped(square: torch.Tensor, gamma: float):
+    """Return what solves (square + γ I) z = right, for symmetric matrices that may be singular.
+
+    A frame that has nearly left the canvas says nothing along some directions. If γ is nothing
+    beside the matrix, z does not move along them.
+
+    Parameters
+    ----------
+    square : torch.Tensor
+        Shape ``(..., p, p)``, without negative eigenvalues but by rounding.
+    gamma : float
+    """
+    values, vectors = torch.linalg.eigh(square)
+    least = torch.finfo(values.dtype).eps * values.shape[-1] * values[..., -1:]
+    divide = torch.where(values + gamma > least, 1 / (values + gamma), 0.0)
+    return lambda right: vectors @ (divide[..., None] * (vectors.mT @ right))
 
 
 class OneSolve(Task):
@@ -232,17 +249,12 @@ class OneSolve(Task):
 
     def step(self, point, model, gamma):
         operator, square = point.operator, model.square
-        values, vectors = torch.linalg.eigh(square)
-        # A frame that has nearly left the canvas says nothing along some directions: with a small
-        # γ their matrix is singular, and the frame is not to move along them.
-        least = torch.finfo(values.dtype).eps * len(values[0]) * values[:, -1:]
-        damped = values + gamma
-        divide = torch.where(damped > least, 1 / damped, 0.0)
+        solve = damped(square, gamma)
 
         def best(rows):
             """The δz that makes ‖D δz + rows‖² + γ ‖δz‖² least, one line a frame."""
             right = model.transposed(rows[self.moving])[..., None]
-            return -(vectors @ (divide[..., None] * (vectors.mT @ right)))[..., 0]
+            return -solve(right)[..., 0]
 
         def reduced(rows, dz):
             """The rows and D δz."""
