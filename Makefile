@@ -67,6 +67,7 @@ benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
 
 atlas: $(INSTALLED) ## measure what is not yet in book/atlas, on many problems
 	$(RUN) regtools.atlas --folder book/atlas --workers $(WORKERS)
+	$(RUN) tools.atlas
 
 atlas-quick: $(INSTALLED) ## run a few small problems of each study of the atlas
 	rm -rf _build/atlas-quick

@@ -1,4 +1,4 @@
-"""The roles `{num}` and `{cost}`: numbers of two files by path, so that none is typed twice."""
+"""The roles `{num}`, `{cost}`, `{atlas}`: numbers of three files, so that none is typed twice."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from docutils import nodes
 
 BOOK = Path(__file__).resolve().parents[1]
-LEDGER, COSTS = BOOK / "ledger.json", BOOK / "costs.json"
+LEDGER, COSTS, ATLAS = (BOOK / f"{name}.json" for name in ("ledger", "costs", "atlas"))
 
 
 def written(value):
@@ -40,4 +40,5 @@ def setup(app):
     """Register the roles with Sphinx."""
     app.add_role("num", role_of(LEDGER))
     app.add_role("cost", role_of(COSTS))
+    app.add_role("atlas", role_of(ATLAS))
     return {"parallel_read_safe": True, "version": "1"}
