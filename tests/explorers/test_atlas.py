@@ -46,7 +46,7 @@ def test_groups_hold_what_they_are_called(tables):
     np.testing.assert_allclose(shown.groups["noise 0 %"], [3, 4, 0])
     np.testing.assert_allclose(shown.groups["noise 2 %"], [-1, -2, 5, 6])
     assert shown.medians()["noise 0 %"].value == pytest.approx(3)
-    words = "On 4 of 7 problems without the derivative the image is worse after ten steps."
+    words = "On 4 of 7 problems the image is worse by more than a point without the derivative."
     assert view.describe(shown) == words
     assert "noise 2 %: median 2, from" in view.alt(shown)
     assert list(view.compute("derivative", "kind").groups) == ["object", "scene"]
