@@ -15,15 +15,15 @@ COUNTS = (6, 11, 21, 41)
 
 
 def percent(part):
-    """A share with its interval and number of problems, in per cent."""
-    found = share(part)
+    """A share with its interval and number of problems, in per cent; the index names pictures."""
+    found = share(part, part.index)
     low, high = 100 * found.low, 100 * found.high
     return f"{100 * found.value:.0f} % [{low:.0f}, {high:.0f}] of {found.n}"
 
 
 def middle(values, digits=0):
     """A median with its interval."""
-    found = median(values)
+    found = median(values, values.index)
     value, low, high = (f"{x:.{digits}f}" for x in (found.value, found.low, found.high))
     return f"{value} [{low}, {high}]"
 
@@ -34,9 +34,13 @@ def of_rules(rules):
     first = small[small["lam"] == 0.01]
     gap = first["error_none"] - first["error_kaufman"]
     groups = ["image", "kind", "size", "noise"]
+    small = small.reset_index(drop=True)
     best = small.groupby(groups)[["error_none", "error_kaufman"]].min().reset_index()
+    best = best.set_index("image")
     behind = best["error_none"] - best["error_kaufman"] > 1
-    weak = rules[rules["lam"] <= 0.1].dropna(subset=["steps_kaufman", "steps_implicit"])
+    weak = rules[(rules["lam"] <= 0.1) & (rules["factor"] == 2)].fillna(
+        {"steps_kaufman": 41, "steps_implicit": 41}
+    )
     return {
         "none_behind_clean": percent(gap[first["noise"] == 0] > 1),
         "none_behind_noisy": percent(behind[best["noise"] > 0]),
@@ -116,7 +120,7 @@ def of_matrices(hessians, ellipsoids):
 def answers():
     """All numbers, by the name that pages use."""
     rows = Rows(BOOK / "atlas")
-    tables = {study: rows.read(study) for study in STUDIES}
+    tables = {study: rows.read(study).set_index("image", drop=False) for study in STUDIES}
     return {
         "problems": str(sum(map(len, tables.values()))),
         **of_rules(tables["rules"]),

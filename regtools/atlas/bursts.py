@@ -70,7 +70,7 @@ def burst(problem: Problem) -> Burst:
     w_true = torch.from_numpy(np.concatenate([np.append(A.ravel(), b) for A, b in maps]))
     scene = problem.kind == "scene"
     margin = factor * (3 + n // 16) if scene else 0
-    wide = 2 * margin  # the frames that are cut see this much more
+    wide = min(2 * margin, n)  # the frames that are cut see this much more
     cells = slice(n - wide, 2 * n + wide)
     large = Domain((-wide, n + wide) * 2, (n + 2 * wide,) * 2)
     frames = simulate_frames(torch.from_numpy(shown[cells, cells].copy()), large, factor, w_true)

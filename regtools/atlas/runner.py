@@ -13,6 +13,8 @@ from .studies import measured
 
 _NEED = "the atlas needs {} to run"
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA", "NUMEXPR")}
+DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+"""What workers do first: Ctrl-C is for the process that asked, and closes them in order."""
 DEATHS = 3
 """Workers that may die over one problem before it counts as failed."""
 
@@ -98,6 +100,7 @@ def run(
         "distributed.nanny.pre-spawn-environ": ONE_THREAD,
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.worker.profile.enabled": False,
+        "distributed.worker.preload": [DEAF],
     }
     failed, n_done, stopped = {}, 0, False
     with dask.config.set(settings), _cluster(distributed, scheduler, workers) as client:
@@ -112,7 +115,7 @@ def run(
                     failed[future.key] = _reason(found)
                 future.release()
         except KeyboardInterrupt:
-            client.cancel(futures)
+            client.cancel(futures, force=True)
             stopped = True
     rows.close()
     return Outcome(n_done, len(there), failed, stopped)

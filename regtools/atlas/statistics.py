@@ -1,4 +1,9 @@
-"""What a thousand rows say: a number, and how far it can be off."""
+"""What a thousand rows say: a number, and how far it can be off.
+
+Problems that share a picture are not independent. Handed the pictures as groups, an interval
+counts with them: a median is taken over pictures drawn anew, a share has an effective number of
+problems.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +65,15 @@ class Comparison:
     p: float
 
 
-def median(values, confidence: float = CONFIDENCE) -> Interval:
+def median(values, groups=None, confidence: float = CONFIDENCE) -> Interval:
     """Return the median and its bootstrap interval.
 
     Parameters
     ----------
     values : array_like
         One a problem; NaN is left out.
+    groups : array_like, optional
+        The picture of each problem, or what else problems share; whole groups are drawn.
     confidence : float
         Of the interval.
 
@@ -75,32 +82,48 @@ def median(values, confidence: float = CONFIDENCE) -> Interval:
     Interval
         NaN for no values; without width for a single one.
 
+    Raises
+    ------
+    ValueError
+        If `groups` differs in length.
+
     References
     ----------
     Efron and Tibshirani (1993), percentile intervals. *The atlas*.
     """
-    values = _finite(values)
-    if len(values) < 2:
-        value = float(values[0]) if len(values) else np.nan
-        return Interval(value, value, value, len(values))
+    values = np.asarray(values, dtype=float).ravel()
+    groups = _grouped(values, groups)
+    known = ~np.isnan(values)
+    values, groups = values[known], groups[known]
+    parts = [values[groups == one] for one in np.unique(groups)]
+    middle = float(np.median(values)) if len(values) else np.nan
+    if len(parts) < 2:
+        return Interval(middle, middle, middle, len(values))
     found = scipy.stats.bootstrap(
-        (values,),
-        np.median,
+        (np.arange(len(parts)),),
+        lambda drawn: np.median(np.concatenate([parts[k] for k in drawn])),
         confidence_level=confidence,
         n_resamples=RESAMPLES,
         method="percentile",
+        vectorized=False,
         rng=np.random.default_rng(0),
     ).confidence_interval
-    return Interval(float(np.median(values)), float(found.low), float(found.high), len(values))
+    return Interval(middle, float(found.low), float(found.high), len(values))
 
 
-def share(successes, confidence: float = CONFIDENCE) -> Interval:
+def share(successes, groups=None, confidence: float = CONFIDENCE) -> Interval:
     """Return the share of successes and its Wilson interval.
+
+    With groups it is that of an effective number of problems: fewer by the factor by which the
+    variance between groups exceeds that of independent problems, and one a group where all
+    problems agree.
 
     Parameters
     ----------
     successes : array_like of bool
         One a problem.
+    groups : array_like, optional
+        The picture of each problem, or what else problems share.
     confidence : float
         Of the interval.
 
@@ -109,16 +132,48 @@ def share(successes, confidence: float = CONFIDENCE) -> Interval:
     Interval
         NaN for no problems.
 
+    Raises
+    ------
+    ValueError
+        If `groups` differs in length.
+
     References
     ----------
-    Wilson (1927). *The atlas*.
+    Wilson (1927); Korn and Graubard (1998). *The atlas*.
     """
     successes = np.asarray(successes, dtype=bool)
-    n, k = len(successes), int(successes.sum())
+    n, p = len(successes), float(np.mean(successes)) if len(successes) else np.nan
     if not n:
         return Interval(np.nan, np.nan, np.nan, 0)
-    found = scipy.stats.binomtest(k, n).proportion_ci(confidence, method="wilson")
-    return Interval(k / n, float(found.low), float(found.high), n)
+    n_effective = n / _design_effect(successes, _grouped(successes, groups))
+    z = scipy.stats.norm.ppf((1 + confidence) / 2)
+    middle = (p + z**2 / (2 * n_effective)) / (1 + z**2 / n_effective)
+    half = z / (1 + z**2 / n_effective)
+    half *= np.sqrt(p * (1 - p) / n_effective + z**2 / (4 * n_effective**2))
+    return Interval(p, max(0.0, float(middle - half)), min(1.0, float(middle + half)), n)
+
+
+def _design_effect(successes, groups):
+    """By which factor the variance of a share exceeds that of independent problems, at least 1."""
+    names, index = np.unique(groups, return_inverse=True)
+    n, p, count = len(successes), successes.mean(), len(names)
+    if p in (0.0, 1.0):
+        return n / count
+    if count < 2:
+        return float(n)
+    gaps = np.bincount(index, successes - p)
+    between = float(gaps @ gaps) / n**2 * count / (count - 1)
+    return min(max(1.0, between / (p * (1 - p) / (n - 1))), float(n))
+
+
+def _grouped(values, groups):
+    """Groups of the length of the values; each for itself if there are none."""
+    if groups is None:
+        return np.arange(len(values))
+    groups = np.asarray(groups)
+    if groups.shape != (len(values),):
+        raise ValueError(f"groups must be as long as values, {len(values)}; got {len(groups)}")
+    return groups
 
 
 def compare(first, second, tolerance: float = 0.0) -> Comparison:

@@ -94,11 +94,11 @@ def _pairs(study, kinds, sizes, noises, ranges, seeds):
         yield Problem(study, image, kind, size, seed, noise, degrees)
 
 
-def _bursts(study, kinds, sizes, noises, lams, seeds):
+def _bursts(study, kinds, sizes, noises, lams, seeds, factor=2):
     every = itertools.product(range(seeds), sizes, noises, lams, _shown(kinds))
     for seed, size, noise, lam, (image, kind) in every:
         degrees = 5.0 if kind == "scene" else 45.0
-        yield Problem(study, image, kind, size, seed, noise, degrees, lam, 2)
+        yield Problem(study, image, kind, size, seed, noise, degrees, lam, factor)
 
 
 BOTH = ("object", "scene")
@@ -108,6 +108,8 @@ STUDIES = {
         lambda name: itertools.chain(
             _bursts(name, BOTH, (20,), (0, 1, 2, 5), (0.01, 0.1, 0.3, 1.0), 1),
             _bursts(name, BOTH, (32,), (0, 2), (0.01, 0.3), 1),
+            _bursts(name, BOTH, (32,), (0,), (0.01,), 1, factor=4),
+            _bursts(name, BOTH, (32,), (2,), (0.3,), 1, factor=4),
         ),
     ),
     "counts": Study(bursts.counts, lambda name: _bursts(name, BOTH, (20,), (0, 2), (0.01,), 2)),

@@ -146,11 +146,11 @@ class Distributions:
     """What is shown: the numbers of each group."""
 
     question: Question
-    groups: dict[str, np.ndarray]
+    groups: dict[str, Any]
 
     def medians(self) -> dict[str, Interval]:
         """The median of each group, with its interval."""
-        return {name: median(values) for name, values in self.groups.items()}
+        return {name: median(values, values.index) for name, values in self.groups.items()}
 
 
 def plot_distributions(ax, groups, *, axis, limits, border=None, log=False):
@@ -160,7 +160,8 @@ def plot_distributions(ax, groups, *, axis, limits, border=None, log=False):
     ----------
     ax : matplotlib.axes.Axes
     groups : mapping
-        Numbers, one a problem, by the name of the group; NaN is left out.
+        Numbers, one a problem, by the name of the group; NaN is left out. The index of a pandas
+        series says which problems share a picture.
     axis : str
         What the numbers are.
     limits : tuple
@@ -174,8 +175,9 @@ def plot_distributions(ax, groups, *, axis, limits, border=None, log=False):
     if log:
         ax.set_xscale("log")
     for y, values in enumerate(groups.values()):
+        middle = median(values, values.index if hasattr(values, "notna") else None)
         values = np.asarray(values, dtype=float)
-        values, middle = values[~np.isnan(values)].clip(*limits), median(values)
+        values = values[~np.isnan(values)].clip(*limits)
         height = y + rng.uniform(-0.28, 0.28, len(values))
         ax.plot(values, height, ".", color="C0", ms=3, alpha=0.35)
         ends = np.clip([middle.low, middle.high], *limits)
@@ -200,12 +202,12 @@ class AtlasView:
         """Return the numbers of one question, split by a property of the problems."""
         asked, column = QUESTIONS[question], SPLITS[split]
         table = self.tables[asked.study]
-        values = np.asarray(asked.value(table), dtype=float)
-        known, groups = ~np.isnan(values), {}
-        by = table[column].to_numpy()
-        for one in sorted(set(by[known])):
+        table = table.set_index("image", drop=False)
+        values = asked.value(table).astype(float)
+        known, groups = values.notna(), {}
+        for one in sorted(table[column][known].unique()):
             name = SAYS[column].format(one) if column in SAYS else str(one)
-            groups[name] = values[known & (by == one)]
+            groups[name] = values[known & (table[column] == one)]
         return Distributions(asked, groups)
 
     def draw(self, shown, ax):

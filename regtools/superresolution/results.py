@@ -144,3 +144,15 @@ class SuperResolved(SolverResult):
     canvas_image: torch.Tensor = field(repr=False)
     problem: SuperResolutionProblem
     registration: FramesResult | None = field(repr=False)
+
+    @property
+    def shifts(self) -> torch.Tensor:
+        """How far the middle of each frame but frame 0 lies from that of frame 0, ``(q, dim)``.
+
+        In pixels of a frame. Up to whole pixels they say where within a pixel a frame looks: for a
+        finer image they have to be spread. NaN for frames that were left out.
+        """
+        box, d = self.domain, self.domain.dim
+        middle = self.w.new_tensor([(a + b) / 2 for a, b in zip(box.lower, box.upper, strict=True)])
+        A, b = self.w[:, : d * d].reshape(-1, d, d), self.w[:, d * d :]
+        return (A @ middle + b - middle) / self.w.new_tensor(self.problem.frame_domain.h)

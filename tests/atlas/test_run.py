@@ -105,12 +105,12 @@ def test_ctrl_c_keeps_what_is_done(tmp_path):
 
 def test_rows_do_not_depend_on_the_workers(tmp_path):
     asked = ["--quick", "--study", "hessians", "smoothing", "predictions"]
-    for workers in ("1", "3"):
+    for workers in ("1", "8"):
         folder = str(tmp_path / workers)
         assert main(["--folder", folder, "--workers", workers, *asked]) == 0
-    one, three = (Rows(tmp_path / workers).read() for workers in ("1", "3"))
+    one, eight = (Rows(tmp_path / workers).read() for workers in ("1", "8"))
     assert len(one) > 10
-    pandas.testing.assert_frame_equal(one, three, check_exact=True)
+    pandas.testing.assert_frame_equal(one, eight, check_exact=True)
 
 
 def test_a_scheduler_elsewhere(places):

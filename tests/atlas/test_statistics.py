@@ -59,3 +59,38 @@ def test_pairs_are_compared():
     assert (equal.effect, equal.p, equal.better.value) == (0.0, 1.0, 0.0)
     with pytest.raises(ValueError, match="second must be as long as first, 5; got 4"):
         compare(first, second[:4])
+
+
+def test_problems_of_one_picture_count_with_it():
+    """Rows that only repeat say nothing more; independent ones count fully."""
+    pictures = np.arange(16)
+    successes = pictures < 5
+    alone, repeated = share(successes), share(np.repeat(successes, 10), np.repeat(pictures, 10))
+    assert repeated.n == 160 and repeated.value == alone.value
+    # Of 16 groups the variance is estimated with 15 degrees of freedom.
+    assert repeated.low == pytest.approx(alone.low, abs=0.01) and repeated.low <= alone.low
+    none = share(np.zeros(160, bool), np.repeat(pictures, 10))
+    assert none.high == pytest.approx(share(np.zeros(16, bool)).high)
+    rng = np.random.default_rng(1)
+    apart = rng.random(1600) < 0.3
+    grouped, free = share(apart, np.repeat(pictures, 100)), share(apart)
+    assert grouped.high - grouped.low < 2 * (free.high - free.low)
+    values = rng.standard_normal(16)
+    assert median(np.repeat(values, 10), np.repeat(pictures, 10)).low == pytest.approx(
+        median(values).low, abs=0.3
+    )
+    with pytest.raises(ValueError, match="groups must be as long as values, 3; got 2"):
+        median([1.0, 2.0, 3.0], ["a", "b"])
+    with pytest.raises(ValueError, match="groups must be as long as values, 3; got 2"):
+        share([True, False, True], ["a", "b"])
+
+
+def test_shares_of_groups_are_covered():
+    """Twelve problems on each of 16 pictures, each picture with its own chance."""
+    rng, held = np.random.default_rng(7), 0
+    pictures = np.repeat(np.arange(16), 12)
+    for _ in range(400):
+        chance = rng.beta(1.0, 2.0, 16)
+        found = share(rng.random(192) < chance[pictures], pictures)
+        held += found.low <= 1 / 3 <= found.high
+    assert 0.90 <= held / 400 <= 0.99

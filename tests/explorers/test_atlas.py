@@ -25,6 +25,7 @@ def tables():
     """Eight problems a study."""
     rng = np.random.default_rng(0)
     known = {
+        "image": list("abcdefgh"),
         "noise": [0.0, 2.0] * 4,
         "lam": [0.01] * 8,
         "size": [20] * 4 + [32] * 4,

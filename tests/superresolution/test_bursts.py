@@ -27,6 +27,9 @@ def test_the_picture_goes_on_outside(clean):
     assert clean.success and clean.surround == "overlap" and clean.left_out == ()
     assert error(clean.image) < 0.4 * error(enlarged(burst()[0].numpy()))
     assert off(clean.w).max() < 0.05
+    middle = np.full(2, M / 2)
+    known = [(A @ middle + b - middle) / FACTOR for A, b in maps()]
+    np.testing.assert_allclose(clean.shifts.numpy(), known, atol=0.05)
     assert clean.image.shape == BOX.m and clean.problem.margin >= 4
     assert float(clean.overlap.min()) > 0.98
 
