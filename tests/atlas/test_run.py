@@ -89,8 +89,12 @@ def test_what_fails_is_named_and_tried_again(places):
 
 
 def test_ctrl_c_keeps_what_is_done(tmp_path):
-    """As in a terminal: all processes hear it."""
-    command = [sys.executable, "-m", "regtools.atlas", "--folder", str(tmp_path / "rows")]
+    """As in a terminal: all processes hear it, also if the tests run where it is ignored."""
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from regtools.atlas.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "--folder", str(tmp_path / "rows")]
     command += ["--study", "hessians", "--workers", "2"]
     with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
         end = time.monotonic() + 120
