@@ -21,7 +21,8 @@ def server(tmp_path_factory):
     folder, home = tmp_path_factory.mktemp("lab"), tmp_path_factory.mktemp("home")
     (folder / "notebooks").mkdir()
     shutil.copy(helper.PROJECT / "notebooks" / "jupytext.toml", folder / "notebooks")
-    shutil.copytree(helper.PROJECT / "notebooks" / "data", folder / "notebooks" / "data")
+    for data in ("notebooks/data", "book/atlas"):
+        shutil.copytree(helper.PROJECT / data, folder / data)
     with helper.jupyterlab(folder, home) as address:
         yield address, folder
 

@@ -143,9 +143,10 @@ SAYS = {"noise": "noise {:g} %", "lam": "λ = {:g}", "size": "{:g} cells", "degr
 
 @dataclass(frozen=True)
 class Distributions:
-    """What is shown: the numbers of each group."""
+    """What is shown: the numbers of each group, and what it is split by."""
 
     question: Question
+    split: str
     groups: dict[str, Any]
 
     def medians(self) -> dict[str, Interval]:
@@ -208,7 +209,7 @@ class AtlasView:
         for one in sorted(table[column][known].unique()):
             name = SAYS[column].format(one) if column in SAYS else str(one)
             groups[name] = values[known & (table[column] == one)]
-        return Distributions(asked, groups)
+        return Distributions(asked, split, groups)
 
     def draw(self, shown, ax):
         """Draw each problem as a dot, and the median of a group with its interval."""
@@ -230,10 +231,14 @@ class AtlasView:
         return f"{shown.question.axis}. {'; '.join(parts)}."
 
     def describe(self, shown):
-        """Say on how many problems the number is above its border."""
+        """Say on how many problems the number is above its border, and what the split changes."""
         values = np.concatenate(list(shown.groups.values()))
         above = int((values > shown.question.border).sum())
-        return f"On {above} of {len(values)} problems {shown.question.meaning}."
+        first = f"On {above} of {len(values)} problems {shown.question.meaning}."
+        middles = [middle.value for middle in shown.medians().values()]
+        if len(middles) == 1:
+            return f"{first} All have one {shown.split}."
+        return f"{first} By {shown.split} medians go from {min(middles):.3g} to {max(middles):.3g}."
 
 
 def atlas_explorer(tables):

@@ -48,7 +48,8 @@ def test_groups_hold_what_they_are_called(tables):
     np.testing.assert_allclose(shown.groups["noise 2 %"], [-1, -2, 5, 6])
     assert shown.medians()["noise 0 %"].value == pytest.approx(3)
     words = "On 4 of 7 problems the image is worse by more than a point without the derivative."
-    assert view.describe(shown) == words
+    assert view.describe(shown) == f"{words} By noise medians go from 2 to 3."
+    assert view.describe(view.compute("derivative", "λ")) == f"{words} All have one λ."
     assert "noise 2 %: median 2, from" in view.alt(shown)
     assert list(view.compute("derivative", "kind").groups) == ["object", "scene"]
 
