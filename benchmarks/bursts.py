@@ -29,6 +29,7 @@ import torch
 from tqdm import tqdm
 
 from regtools import SuperResolutionProblem, choose_lam, register_frames, super_resolve
+from regtools.atlas import random_map
 from regtools.images import Domain
 
 IMAGES = ("camera", "astronaut", "coffee", "chelsea", "rocket", "brick", "grass", "cat")
@@ -70,11 +71,9 @@ def frame(picture, A, b, m=M):
     return blocks(seen, FINE * FACTOR)
 
 
-def random_map(rng, m=M):
+def small_map(rng, m=M):
     """A small turn, two scales and a shift about the centre of the box."""
-    angle, scale = np.deg2rad(rng.uniform(-5, 5)), rng.uniform(0.97, 1.03, 2)
-    A = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
-    return A, m / 2 + FACTOR * rng.uniform(-1.5, 1.5, 2) - A @ np.full(2, m / 2)
+    return random_map(rng, m, degrees=5.0, stretch=0.03, shift=1.5 * FACTOR)
 
 
 def burst(name, surround, case, foreign="camera", noise=0.05):
@@ -85,7 +84,7 @@ def burst(name, surround, case, foreign="camera", noise=0.05):
     truth = blocks(fine[middle, middle], FINE)
     if case == "blur":
         fine = scipy.ndimage.gaussian_filter(fine, 0.5 * FACTOR * FINE)
-    maps = [(np.eye(2), np.zeros(2))] + [random_map(rng) for _ in range(FRAMES - 1)]
+    maps = [(np.eye(2), np.zeros(2))] + [small_map(rng) for _ in range(FRAMES - 1)]
     frames = np.stack([frame(fine, *one) for one in maps])
     if case == "noise":
         frames += noise * rng.standard_normal(frames.shape)
@@ -179,7 +178,7 @@ def times():
         truth = blocks(fine[middle, middle], FINE)
         for motion in ("affine", "translation"):
             rng = np.random.default_rng([side, 2])
-            maps = [(np.eye(2), np.zeros(2))] + [random_map(rng, m) for _ in range(FRAMES - 1)]
+            maps = [(np.eye(2), np.zeros(2))] + [small_map(rng, m) for _ in range(FRAMES - 1)]
             if motion == "translation":
                 maps = [(np.eye(2), FACTOR * rng.uniform(-1.5, 1.5, 2) * (k > 0)) for k in range(8)]
             shots = torch.from_numpy(np.stack([frame(fine, *one, m) for one in maps]))

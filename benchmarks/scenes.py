@@ -28,6 +28,7 @@ import torch
 from tqdm import tqdm
 
 from regtools import Affine, RegistrationProblem, SplineImage, predictor_corrector, register
+from regtools.atlas import outline, random_map
 from regtools.images import Domain
 
 IMAGES = ("camera", "astronaut", "coffee", "chelsea", "rocket", "brick", "grass", "cat")
@@ -51,20 +52,13 @@ def photograph(name):
 
 def blob(rng):
     """One inside a random smooth outline about the middle, zero outside, as wide as a picture."""
-    x, y = np.mgrid[: 3 * M, : 3 * M] + 0.5 - 1.5 * M
-    radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    outline = 0.3 * M * np.ones_like(x)
-    for k, size in ((1, 0.15), (2, 0.2), (3, 0.1)):
-        outline += 0.3 * M * size * np.cos(k * (angle - rng.uniform(0, 2 * np.pi)))
-    return 1 / (1 + np.exp((radius - outline).clip(-50, 50)))
+    return outline(M, rng)
 
 
 def pair(picture, degrees, rng):
     """The middle of a photograph, what a random map shows of it, and the map."""
-    angle, scale = np.deg2rad(rng.uniform(-degrees, degrees)), rng.uniform(0.9, 1.1, 2)
-    A = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+    A, b = random_map(rng, M, degrees, stretch=0.1, shift=4.0)
     x = DOMAIN.cell_centers().numpy()
-    b = M / 2 + rng.uniform(-4, 4, 2) - A @ np.full(2, M / 2)
     reference = scipy.ndimage.map_coordinates(picture, (x @ A.T + b + M - 0.5).T, order=3)
     images = picture[M : 2 * M, M : 2 * M], reference.reshape(M, M)
     return [image + rng.normal(0, 2, (M, M)) for image in images], A, b

@@ -42,10 +42,10 @@ def main():
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
-    some, many = problems_of("hessians")[:96], problems_of("hessians")
+    many = problems_of("hessians")
     rates, bare = {}, {}
     for workers in arguments.workers:
-        rates[str(workers)] = rounded(rate(some, workers, measured))
+        rates[str(workers)] = rounded(rate(many[:96], workers, measured))
         bare[str(workers)] = rounded(rate(many, workers, empty))
         print(f"{workers} workers: {rates[str(workers)]} problems a second,", end=" ")
         print(f"{bare[str(workers)]} of problems that take no time")
@@ -53,10 +53,11 @@ def main():
     for study in STUDIES:
         asked = problems_of(study)
         measured(asked[0])  # what is compiled stays
+        some = asked[:: len(asked) // 5 + 1]
         start = time.process_time()
-        for one in asked[:: len(asked) // 5 + 1]:
+        for one in some:
             measured(one)
-        seconds[study] = rounded((time.process_time() - start) / len(asked[:: len(asked) // 5 + 1]))
+        seconds[study] = rounded((time.process_time() - start) / len(some))
         counts[study] = len(asked)
         print(f"{study}: {seconds[study]} s a problem, {counts[study]} problems")
     mean = float(np.average(list(seconds.values()), weights=list(counts.values())))

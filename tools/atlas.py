@@ -7,25 +7,22 @@ import json
 from pathlib import Path
 
 from regtools.atlas import STUDIES, Rows, median, share
+from regtools.atlas.bursts import STEPS
+from regtools.atlas.pairs import COUNTS
 from tools.files import replace_text
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 OUTPUT = BOOK / "atlas.json"
-COUNTS = (6, 11, 21, 41)
 
 
 def percent(part):
     """A share with its interval and number of problems, in per cent; the index names pictures."""
-    found = share(part, part.index)
-    low, high = 100 * found.low, 100 * found.high
-    return f"{100 * found.value:.0f} % [{low:.0f}, {high:.0f}] of {found.n}"
+    return share(part, part.index).percent()
 
 
 def middle(values, digits=0):
     """A median with its interval."""
-    found = median(values, values.index)
-    value, low, high = (f"{x:.{digits}f}" for x in (found.value, found.low, found.high))
-    return f"{value} [{low}, {high}]"
+    return f"{median(values, values.index):z.{digits}f}"
 
 
 def of_rules(rules):
@@ -38,8 +35,9 @@ def of_rules(rules):
     best = small.groupby(groups)[["error_none", "error_kaufman"]].min().reset_index()
     best = best.set_index("image")
     behind = best["error_none"] - best["error_kaufman"] > 1
+    never = STEPS + 1  # for a run that has not arrived
     weak = rules[(rules["lam"] <= 0.1) & (rules["factor"] == 2)].fillna(
-        {"steps_kaufman": 41, "steps_implicit": 41}
+        {"steps_kaufman": never, "steps_implicit": never}
     )
     return {
         "none_behind_clean": percent(gap[first["noise"] == 0] > 1),

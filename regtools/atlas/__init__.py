@@ -1,6 +1,7 @@
 """What holds over many problems: records, their rows, and what these say. Needs regtools[atlas]."""
 
-from .pictures import IMAGES, picture
+from .pairs import random_map
+from .pictures import IMAGES, outline, picture
 from .problems import KINDS, Problem
 from .rows import Rows
 from .runner import Outcome, run
@@ -20,8 +21,10 @@ __all__ = [
     "compare",
     "measured",
     "median",
+    "outline",
     "picture",
     "problems_of",
+    "random_map",
     "run",
     "share",
 ]

@@ -20,6 +20,7 @@ from ..registration import (
     predictor_corrector,
     register,
     second_order_model,
+    split_affine,
 )
 from .pictures import hand, picture
 from .problems import Problem
@@ -55,7 +56,7 @@ class Pair:
         """Return how far a map is off, mean over the box in cells; NaN where none is right."""
         if self.poses:
             return math.nan
-        x, (A, b) = self.problem.points.numpy(), parts(w)
+        x, (A, b) = self.problem.points.numpy(), (one.numpy() for one in split_affine(w))
         return float(np.linalg.norm(x @ (A - self.A).T + b - self.b, axis=1).mean())
 
     @property
@@ -67,12 +68,6 @@ class Pair:
     def true(self) -> torch.Tensor:
         """The map that was drawn."""
         return torch.from_numpy(np.concatenate([self.A.ravel(), self.b]))
-
-
-def parts(w):
-    """Matrix and shift of affine parameters."""
-    values = w.numpy()
-    return values[:4].reshape(2, 2), values[4:]
 
 
 def random_map(rng: np.random.Generator, n: int, degrees: float, stretch: float, shift: float):

@@ -71,8 +71,11 @@ class Rows:
     def compact(self) -> None:
         """Gather what is new in one file a study."""
         new = [*self.new.glob("*.parquet")]
-        for study in sorted(set(self.read()["study"])):
-            self._write(self.read(study), self.folder / f"{study}.parquet")
+        if not new:
+            return
+        for study, table in self.read().groupby("study"):
+            whole = table.dropna(axis=1, how="all").reset_index(drop=True)
+            self._write(whole, self.folder / f"{study}.parquet")
         for path in new:
             path.unlink()
 

@@ -39,6 +39,11 @@ class Interval:
         value, low, high = (format(x, spec) for x in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
 
+    def percent(self, width: int = 0) -> str:
+        """A share in per cent, as 50 % [40, 60] of 97; its first number as wide as is said."""
+        value, low, high = 100 * self.value, 100 * self.low, 100 * self.high
+        return f"{value:{width}.0f} % [{low:.0f}, {high:.0f}] of {self.n}"
+
 
 @dataclass(frozen=True)
 class Comparison:

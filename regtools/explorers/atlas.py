@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,7 @@ class Distributions:
     split: str
     groups: dict[str, Any]
 
+    @cached_property
     def medians(self) -> dict[str, Interval]:
         """The median of each group, with its interval."""
         return {name: median(values, values.index) for name, values in self.groups.items()}
@@ -226,7 +228,7 @@ class AtlasView:
         """Return the text alternative."""
         parts = [
             f"{name}: median {middle.value:.3g}, from {middle.low:.3g} to {middle.high:.3g}"
-            for name, middle in shown.medians().items()
+            for name, middle in shown.medians.items()
         ]
         return f"{shown.question.axis}. {'; '.join(parts)}."
 
@@ -235,7 +237,7 @@ class AtlasView:
         values = np.concatenate(list(shown.groups.values()))
         above = int((values > shown.question.border).sum())
         first = f"On {above} of {len(values)} problems {shown.question.meaning}."
-        middles = [middle.value for middle in shown.medians().values()]
+        middles = [middle.value for middle in shown.medians.values()]
         if len(middles) == 1:
             return f"{first} All have one {shown.split}."
         return f"{first} By {shown.split} medians go from {min(middles):.3g} to {max(middles):.3g}."

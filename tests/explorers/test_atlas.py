@@ -46,7 +46,7 @@ def test_groups_hold_what_they_are_called(tables):
     assert list(shown.groups) == ["noise 0 %", "noise 2 %"]
     np.testing.assert_allclose(shown.groups["noise 0 %"], [3, 4, 0])
     np.testing.assert_allclose(shown.groups["noise 2 %"], [-1, -2, 5, 6])
-    assert shown.medians()["noise 0 %"].value == pytest.approx(3)
+    assert shown.medians["noise 0 %"].value == pytest.approx(3)
     words = "On 4 of 7 problems the image is worse by more than a point without the derivative."
     assert view.describe(shown) == f"{words} By noise medians go from 2 to 3."
     assert view.describe(view.compute("derivative", "λ")) == f"{words} All have one λ."

@@ -122,19 +122,26 @@ def series(folder, heights, uid="1.2.3.4", shift=0.0, values=None):
 
     A slice holds its number, or a file `values`.
     """
+    slices = []
+    for k, height in enumerate(heights):
+        plane = np.full((6, 5), k, np.int16) if values is None else values
+        slices.append((sitk.GetImageFromArray(plane), (0, shift * height, height)))
+    return slices_in(folder, slices, uid)
+
+
+def slices_in(folder, slices, uid="1.2.3.4"):
+    """A folder with a file for each plane of SimpleITK, at its place, in no order of names."""
     folder.mkdir(exist_ok=True)
     kept = locale.setlocale(locale.LC_ALL)  # the writer of DICOM sets it to "C"
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
-    for k, height in enumerate(heights):
-        plane = np.full((6, 5), k, np.int16) if values is None else values
-        plane = sitk.GetImageFromArray(plane)
+    for k, (plane, place) in enumerate(slices):
         tags = {
             "0008|0060": "CT",
             "0020|000e": uid,
             "0020|000d": "1.2.3",
             "0008|0018": f"{uid}.{k}",
-            "0020|0032": f"0\\{shift * height}\\{height}",
+            "0020|0032": "\\".join(map(str, place)),
             "0020|0037": "1\\0\\0\\0\\1\\0",
             "0020|0013": str(k),
         }

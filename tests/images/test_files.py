@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import torch
 from PIL import Image
 
+from raw_files import slices_in
 from regtools import read_image, write_image
 
 RNG = np.random.default_rng(2)
@@ -112,27 +113,9 @@ def test_pages_make_a_volume_and_a_slice_a_picture(tmp_path):
 
 def test_a_folder_with_a_series(tmp_path):
     image = volume((5, 6, 4), "int16", np.eye(3).ravel().tolist())
-    folder = tmp_path / "series"
-    folder.mkdir()
-    writer = sitk.ImageFileWriter()
-    writer.KeepOriginalImageUIDOn()
-    kept = locale.setlocale(locale.LC_ALL)  # the writer of DICOM sets it to "C"
-    for k in range(4):
-        plane = image[:, :, k]
-        tags = {
-            "0008|0060": "CT",
-            "0020|000e": "1.2.3.4",
-            "0020|000d": "1.2.3",
-            "0008|0018": f"1.2.3.4.{k}",
-            "0020|0032": "\\".join(map(str, image.TransformIndexToPhysicalPoint((0, 0, k)))),
-            "0020|0037": "1\\0\\0\\0\\1\\0",
-            "0020|0013": str(k),
-        }
-        for tag, value in tags.items():
-            plane.SetMetaData(tag, value)
-        writer.SetFileName(str(folder / f"{9 - k}.dcm"))
-        writer.Execute(plane)
-    locale.setlocale(locale.LC_ALL, kept)
+    places = (image.TransformIndexToPhysicalPoint((0, 0, k)) for k in range(4))
+    slices = ((image[:, :, k], place) for k, place in enumerate(places))
+    folder = slices_in(tmp_path / "series", slices)
     picture = read_image(folder)
     assert picture.domain.m == (5, 6, 4) and picture.unit == "mm"
     assert np.array_equal(picture.data.numpy(), sitk.GetArrayFromImage(image).T)
