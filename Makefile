@@ -10,7 +10,7 @@ BOOK_SOURCES := _config.yml _toc.yml $(shell find book notebooks regtools -type 
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test unit nbval atlas atlas-quick fused portable digits lint lab notebooks sync benchmarks paper pdf lowest constraints clean
+.PHONY: help book test unit nbval atlas atlas-quick fused portable digits lint lab notebooks sync benchmarks comparisons measured paper pdf lowest constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -61,9 +61,19 @@ notebooks: $(INSTALLED) ## run all chapters from their text halves, renew the ou
 sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite the other
 	$(RUN) tools.notebooks sync
 
-benchmarks: $(INSTALLED) ## measure what the book says about speed and memory
+# Speed and memory, by name; all other files there count what is found.
+SPEED := derivatives interpolation recording devices registration superresolution throughput
+
+benchmarks: $(INSTALLED) ## measure what the book says about speed and memory, in a quarter of an hour
+	@$(MAKE) --no-print-directory measured FILES="$(SPEED:%=benchmarks/%.py)"
+
+comparisons: $(INSTALLED) ## count what is found over many problems, beside other programs; takes hours
+	@$(MAKE) --no-print-directory measured FILES="$(filter-out benchmarks/_% benchmarks/volume.py \
+		$(SPEED:%=benchmarks/%.py),$(wildcard benchmarks/*.py))"
+
+measured:
 	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[peers]'
-	set -e; for file in $(filter-out benchmarks/_% benchmarks/volume.py,$(wildcard benchmarks/*.py)); do $(VENV)/bin/python $$file; done
+	set -e; for file in $(FILES); do echo "== $$file"; $(VENV)/bin/python $$file; done
 
 atlas: $(INSTALLED) ## measure what is not yet in book/atlas, on many problems
 	$(RUN) regtools.atlas --folder book/atlas --workers $(WORKERS)
@@ -101,8 +111,8 @@ lowest: ## run the unit tests under the lowest versions that pyproject.toml allo
 
 # One thread: sums in one order give one result, and parallel tests do not fight for the cores, nor
 # JupyterLab with its browser: threads that wait for a busy core made chapters several times slower.
-test fused lab notebooks benchmarks paper lowest: export OMP_NUM_THREADS := 1
-test fused lab notebooks benchmarks paper lowest: export NUMBA_NUM_THREADS := 1
+test fused lab notebooks measured paper lowest: export OMP_NUM_THREADS := 1
+test fused lab notebooks measured paper lowest: export NUMBA_NUM_THREADS := 1
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -1,6 +1,6 @@
 """Super-resolution of frames made without this package: is it better than enlarging one frame?
 
-    python benchmarks/bursts.py [--images N] [--smoothing | --stages | --times]
+    python benchmarks/bursts.py [--images N] [--stages | --times]
 
 Eight frames of 32 × 32 pixels of a photograph, image 64 × 64: turns up to 5°, scales 0.97 to 1.03,
 shifts up to 1.5 pixels of a frame. The picture either goes on outside the frames or is black
@@ -9,12 +9,11 @@ noise of 5 % of the range; brightness of each frame off by up to 10 %; blur of h
 one frame of another photograph. Printed: the error over the box of frame 0, relative, in percent.
 
 Beside `super_resolve` stand frame 0 enlarged by bicubic interpolation, and shift and add: all
-frames, enlarged, moved back with the maps that `register_frames` finds, averaged. With --smoothing
-another table: at the true maps, noise of 1 and 5 %, the error with the λ from cross-validation, and
-with the λ whose misfit is the noise, over that with the best of 17. With --stages: frames that are
-registered, then combined, beside the true maps, λ from cross-validation, where the picture goes on;
-`super_resolve` is in the first table. With --times: the seconds that `super_resolve` takes
-for eight clean frames of several sizes, which turn and stretch, or only shift.
+frames, enlarged, moved back with the maps that `register_frames` finds, averaged. With --stages:
+frames that are registered, then combined, beside the true maps, λ from cross-validation, where the
+picture goes on; `super_resolve` is in the first table. With --times: the seconds that
+`super_resolve` takes for eight clean frames of several sizes, which turn and stretch, or only
+shift.
 """
 
 import argparse
@@ -29,12 +28,12 @@ import torch
 from tqdm import tqdm
 
 from regtools import SuperResolutionProblem, choose_lam, register_frames, super_resolve
-from regtools.atlas import random_map
+from regtools.atlas import blocks, enlarged, frame, random_map, shift_and_add
 from regtools.images import Domain
 
 IMAGES = ("camera", "astronaut", "coffee", "chelsea", "rocket", "brick", "grass", "cat")
 CASES = ("clean", "noise", "gain", "blur", "foreign")
-M, FACTOR, FRAMES, FINE = 64, 2, 8, 4
+M, FACTOR, FRAMES, FINE = 64, 2, 8, 4  # FINE is that of `frame`
 DOMAIN = Domain((0, M, 0, M), (M, M))
 
 
@@ -46,12 +45,6 @@ def photograph(name, m=M):
     return skimage.transform.resize(picture[:side, :side], (fine, fine), anti_aliasing=True).T
 
 
-def blocks(picture, size):
-    """Averages of blocks."""
-    m = len(picture) // size
-    return picture.reshape(m, size, m, size).mean((1, 3))
-
-
 def cut(picture, surround):
     """The fine picture with what lies outside the box of frame 0 as it is, or black."""
     if surround == "real":
@@ -60,15 +53,6 @@ def cut(picture, surround):
     black = np.zeros_like(picture)
     black[first:last, first:last] = picture[first:last, first:last]
     return black
-
-
-def frame(picture, A, b, m=M):
-    """What a frame sees of the fine picture: y = A x + b, averaged over its pixels."""
-    x = (np.arange(m * FINE) + 0.5) / FINE
-    points = np.stack(np.meshgrid(x, x, indexing="ij"), -1) @ A.T + b
-    places = points * FINE - 0.5 + (len(picture) - m * FINE) / 2
-    seen = scipy.ndimage.map_coordinates(picture, places.transpose(2, 0, 1), order=1)
-    return blocks(seen, FINE * FACTOR)
 
 
 def small_map(rng, m=M):
@@ -85,66 +69,20 @@ def burst(name, surround, case, foreign="camera", noise=0.05):
     if case == "blur":
         fine = scipy.ndimage.gaussian_filter(fine, 0.5 * FACTOR * FINE)
     maps = [(np.eye(2), np.zeros(2))] + [small_map(rng) for _ in range(FRAMES - 1)]
-    frames = np.stack([frame(fine, *one) for one in maps])
+    frames = np.stack([frame(fine, *one, M, FACTOR) for one in maps])
     if case == "noise":
         frames += noise * rng.standard_normal(frames.shape)
     if case == "gain":
         frames[1:] *= rng.uniform(0.9, 1.1, (FRAMES - 1, 1, 1))
     if case == "foreign":
-        frames[3] = frame(cut(photograph(foreign), surround), *maps[3])
+        frames[3] = frame(cut(photograph(foreign), surround), *maps[3], M, FACTOR)
     w = np.concatenate([np.concatenate([A.ravel(), b]) for A, b in maps[1:]])
     return torch.from_numpy(frames), truth, torch.from_numpy(w)
-
-
-def enlarged(data):
-    """Bicubic interpolation."""
-    return skimage.transform.resize(data, (M, M), order=3, mode="edge", anti_aliasing=False)
-
-
-def shift_and_add(frames, w):
-    """The frames enlarged and moved back, averaged."""
-    x = DOMAIN.cell_centers().numpy()
-    total, seen = enlarged(frames[0]), np.ones((M, M))
-    for data, block in zip(frames[1:], w.reshape(-1, 6), strict=True):
-        A, b = block[:4].reshape(2, 2), block[4:]
-        places = ((x - b) @ np.linalg.inv(A).T / FACTOR - 0.5).T
-        inside = ((places > -0.5) & (places < M / FACTOR - 0.5)).all(0)
-        value = scipy.ndimage.map_coordinates(data, places, order=3, mode="nearest")
-        total += (inside * value).reshape(M, M)
-        seen += inside.reshape(M, M)
-    return total / seen
 
 
 def error(image, truth):
     """Relative, in percent."""
     return 100 * np.linalg.norm(np.asarray(image) - truth) / np.linalg.norm(truth)
-
-
-def smoothing(images):
-    """Print how far λ from the frames is from the best one."""
-    print(
-        "noise  error with the best λ, by cross-validation and by the noise over it: worst, median"
-    )
-    for noise in (0.01, 0.05):
-        best, ratios = [], []
-        for name in tqdm(images, leave=False):
-            frames, truth, w = burst(name, "real", "noise", noise=noise)
-            task = SuperResolutionProblem(frames, DOMAIN, FACTOR, 1.0, margin=10)
-            task = task.replaced(weights=task.covered(w).to(w))
-
-            def off(lam, task=task, w=w, truth=truth):
-                one = task.replaced(lam=float(lam))
-                return error(one.cropped(one.solve(one.operator(w), tol=1e-4).x), truth)
-
-            best.append(min(map(off, np.geomspace(0.05, 5, 17))))
-            chosen = [choose_lam(task, w)[0], choose_lam(task, w, noise=noise)[0]]
-            ratios.append([off(lam) / best[-1] for lam in chosen])
-        most, middle = np.max(ratios, 0), np.median(ratios, 0)
-        print(
-            f"{100 * noise:3.0f} %  {np.median(best):5.1f} %   "
-            f"{most[0]:.3f} {middle[0]:.3f}   {most[1]:.3f} {middle[1]:.3f}",
-            flush=True,
-        )
 
 
 def two_stages(frames, w):
@@ -181,7 +119,7 @@ def times():
             maps = [(np.eye(2), np.zeros(2))] + [small_map(rng, m) for _ in range(FRAMES - 1)]
             if motion == "translation":
                 maps = [(np.eye(2), FACTOR * rng.uniform(-1.5, 1.5, 2) * (k > 0)) for k in range(8)]
-            shots = torch.from_numpy(np.stack([frame(fine, *one, m) for one in maps]))
+            shots = torch.from_numpy(np.stack([frame(fine, *one, m, FACTOR) for one in maps]))
             start = time.process_time()
             found = super_resolve(shots, FACTOR, frames_transform=motion)
             seconds = time.process_time() - start
@@ -196,14 +134,11 @@ def main():
     """Print mean errors for each surround and case, and on how many photographs ours is least."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=len(IMAGES))
-    parser.add_argument("--smoothing", action="store_true")
     parser.add_argument("--stages", action="store_true")
     parser.add_argument("--times", action="store_true")
     arguments = parser.parse_args()
     n_images = arguments.images
     torch.set_num_threads(1)
-    if arguments.smoothing:
-        return smoothing(IMAGES[:n_images])
     if arguments.stages:
         return stages(IMAGES[:n_images])
     if arguments.times:
@@ -220,7 +155,9 @@ def main():
                 found = super_resolve(frames, FACTOR, domain=DOMAIN)
                 seconds.append(time.process_time() - start)
                 w = register_frames(frames, DOMAIN).w.numpy()
-                images = enlarged(frames[0].numpy()), shift_and_add(frames.numpy(), w), found.image
+                plain = frames.numpy()
+                added = shift_and_add(plain, w, DOMAIN)
+                images = enlarged(plain[0], M), added, found.image
                 errors.append([error(image, truth) for image in images])
                 if case == "blur":
                     known = super_resolve(frames, FACTOR, domain=DOMAIN, psf=0.5)

@@ -14,9 +14,10 @@ import time
 
 import numpy as np
 import torch
+from _costs import rounded, write
 from _timing import ratio, side_by_side
 from interpolation import on_torch
-from registration import off, pair_of, rounded, write
+from registration import off, pair_of
 
 from regtools import register
 from regtools.images import Domain, SplineImage, _fused

@@ -22,7 +22,7 @@ import scipy.linalg
 import scipy.ndimage
 import SimpleITK as sitk
 import torch
-from registration import rounded, write
+from _costs import rounded, write
 from scenes import IMAGES, KINDS, blob, pair, photograph, simpleitk_method
 from tqdm import tqdm
 from volume import halved, head

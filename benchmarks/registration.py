@@ -6,22 +6,22 @@ A pair is a scene of smooth blobs on black, evaluated exactly at the pixels of t
 moved by a known affine map, at those of the reference: nobody's interpolation made it. SimpleITK
 runs as its own notebooks advise: mean squares, three levels, linear interpolation, scales from
 physical shifts, here with all pixels and a step that goes down to 1e-4. Seconds are those of the
-CPU, on one thread, of one run; the error is the mean distance from the true map in pixels.
+CPU, on one thread: medians of calls in turn, after one of each that is not counted. The error is
+the mean distance from the true map in pixels.
 """
 
 import argparse
-import datetime
 import itertools
-import json
 import math
-import platform
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from _costs import BOOK, machine, rounded, write
 from _timing import ratio, side_by_side
 
 from regtools import register
@@ -33,7 +33,6 @@ try:
 except ImportError:
     sitk = None
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
 EVALUATED = [(n, n) for n in (32, 64, 128, 256, 512, 1024, 2048)]
 EVALUATED += [(n, n, n) for n in (16, 32, 64, 96, 128)]
 REGISTERED = [(n, n) for n in (64, 256, 512, 1024)] + [(n, n, n) for n in (32, 64, 128)]
@@ -108,12 +107,6 @@ def by_simpleitk(template, reference):
     return A, b + half - A @ half
 
 
-def seconds(function, *arguments):
-    start = time.process_time()
-    result = function(*arguments)
-    return time.process_time() - start, result
-
-
 def peak_beyond(function):
     """Bytes by which the process grows at most while a function runs; NaN where Linux is not."""
     status, forget = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -160,39 +153,24 @@ def evaluation(m):
 def registration(m):
     """Both packages on one pair."""
     template, reference, *truth = pair_of(m)
-    spent, found = seconds(by_regtools, template, reference)
-    result = {"seconds": rounded(spent), "error": rounded(off(*found, truth, m))}
+    found, ways = {}, {"regtools": by_regtools}
     if sitk is not None:
-        other, found = seconds(by_simpleitk, template, reference)
-        result["simpleitk_seconds"] = rounded(other)
-        result["simpleitk_error"] = rounded(off(*found, truth, m))
-        result["ratio"] = rounded(spent / other)
-    return result
+        ways["simpleitk"] = by_simpleitk
 
+    def call(name):
+        found[name] = ways[name](template, reference)
 
-def rounded(value):
-    """Two digits: more are not the same in the next run."""
-    return float(f"{value:.2g}")
-
-
-def machine():
-    """What the numbers were measured on."""
-    text = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    names = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
-    return {
-        "date": datetime.date.today().isoformat(),
-        "processor": names[0] if names else platform.processor(),
-        "python": platform.python_version(),
-        "torch": torch.__version__.split("+")[0],
-        "simpleitk": None if sitk is None else sitk.Version_VersionString(),
+    calls = {name: partial(call, name) for name in ways}
+    spent = side_by_side(calls, rounds=9, budget_s=3.0, clock=time.process_time)
+    result = {
+        "seconds": rounded(statistics.median(spent["regtools"])),
+        "error": rounded(off(*found["regtools"], truth, m)),
     }
-
-
-def write(measured):
-    """Put what was measured into book/costs.json; what others have put there stays."""
-    path = BOOK / "costs.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(before | measured, indent=1, ensure_ascii=False) + "\n")
+    if sitk is not None:
+        result["simpleitk_seconds"] = rounded(statistics.median(spent["simpleitk"]))
+        result["simpleitk_error"] = rounded(off(*found["simpleitk"], truth, m))
+        result["ratio"] = rounded(ratio(spent, "regtools", "simpleitk"))
+    return result
 
 
 def draw(measured, path):

@@ -1,19 +1,15 @@
 """Register photographs, and objects on black cut out of them: how often is the map found?
 
     python benchmarks/scenes.py [--maps N] [--kind photographs] [--methods register ...]
-    python benchmarks/scenes.py --brightness
 
 Eight photographs of scikit-image, N maps each (6 by default) in three ranges of rotation, scales
 0.9 to 1.1, shifts up to 4 of 64 pixels, noise of two grey values. A photograph goes on outside
 its box; an object is what a soft blob shows of it, and all else is black. Found means that
 the mapped points are off by less than a pixel in the mean. Beside this package: SIFT and RANSAC of
-scikit-image, and SimpleITK where it is installed. With --brightness another table: `register` on
-two pairs of each photograph, turned by up to 15°, whose reference is brighter, or inverted, or
-folded about its median grey value, by squared differences and the other distances.
+scikit-image, and SimpleITK where it is installed.
 """
 
 import argparse
-import itertools
 import time
 import warnings
 
@@ -170,48 +166,6 @@ def measure(methods, n_maps, kind):
     return off, spent
 
 
-def brightness(asked, distances):
-    """Print how often `register` finds the map if the grey values differ, and what it says."""
-    shade = np.linspace(0.6, 1.4, M)[:, None]
-    kinds = {
-        "the same": lambda grey: grey,
-        "times 1.1": lambda grey: 1.1 * grey,
-        "times 1.3": lambda grey: 1.3 * grey,
-        "plus 20 of 255": lambda grey: grey + 20,
-        "squared": lambda grey: grey.clip(0) ** 2 / 255,
-        "lit from one side": lambda grey: shade * grey,
-        "the same, evened": lambda grey: shade * grey,
-        "inverted": lambda grey: 255 - grey,
-        "folded": lambda grey: 2 * np.abs(grey - np.median(grey)),
-    }
-    kinds = {kind: changed for kind, changed in kinds.items() if kind in asked or not asked}
-    x, rows = DOMAIN.cell_centers().numpy(), {}
-    for k, image in enumerate(IMAGES):
-        picture = photograph(image)
-        for draw in range(2):
-            (template, reference), A, b = pair(picture, 15, np.random.default_rng([k, draw]))
-            for (kind, changed), distance in itertools.product(kinds.items(), distances):
-                images = [template, changed(reference)]
-                if "evened" in kind:
-                    images = [one / scipy.ndimage.gaussian_filter(one, 8) for one in images]
-                start = time.process_time()
-                found = register(*map(torch.from_numpy, images), domain=DOMAIN, distance=distance)
-                spent = time.process_time() - start
-                w = found.w.numpy()
-                gap = np.linalg.norm(x @ (w[:4].reshape(2, 2) - A).T + w[4:] - b, axis=1).mean()
-                rows.setdefault((kind, distance), []).append((gap, found.success, spent))
-    print("reference                 found (median error)   wrong, and called a success   CPU s")
-    for (kind, distance), row in rows.items():
-        gaps, success, spent = np.array(row).T
-        good = gaps[gaps < 1]
-        median = f"{np.median(good):.3f}" if len(good) else "–"
-        wrong = int(((gaps >= 1) & (success == 1)).sum())
-        print(
-            f"{kind:18s} {distance:5s} {len(good):2d} of {len(gaps)} ({median}) {wrong:20d}", end=""
-        )
-        print(f"{np.median(spent):20.2f}")
-
-
 def main():
     """Print how many maps are found, how far off those are, and what a pair costs."""
     methods = {
@@ -231,14 +185,8 @@ def main():
     parser.add_argument("--maps", type=int, default=6)
     parser.add_argument("--kind", choices=KINDS, nargs="+", default=KINDS)
     parser.add_argument("--methods", choices=methods, nargs="+", default=list(methods))
-    parser.add_argument("--brightness", action="store_true", help="another table, see above")
-    parser.add_argument("--kinds", nargs="+", default=[], help="of brightness; all if left out")
-    parser.add_argument("--distances", nargs="+", default=["ssd", "ncc", "mi", "ngf"])
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    if asked.brightness:
-        brightness(asked.kinds, asked.distances)
-        return
     methods = {name: methods[name] for name in asked.methods}
     by_path("zero")(*pair(photograph("camera"), 15, np.random.default_rng(0))[0])  # compiles
     for kind in asked.kind:

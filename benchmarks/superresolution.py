@@ -22,9 +22,9 @@ from pathlib import Path
 
 import psutil
 import torch
+from _costs import rounded, write
 from _timing import ratio, side_by_side
 from derivatives import TRIM
-from registration import rounded, write
 
 import regtools
 from regtools.superresolution import (

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 import numpy as np
-from registration import machine, rounded, write
+from _costs import machine, rounded, write
 
 from regtools.atlas import STUDIES, measured, problems_of, run
 

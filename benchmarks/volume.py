@@ -20,7 +20,8 @@ import numpy as np
 import scipy.ndimage
 import SimpleITK as sitk
 import torch
-from registration import peak_beyond, rounded, write
+from _costs import rounded, write
+from registration import peak_beyond
 
 from regtools import register
 from regtools.images import Domain

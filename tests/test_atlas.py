@@ -7,11 +7,12 @@ import pytest
 
 from book._ext.ledger import ATLAS
 from regtools.atlas import STUDIES, Rows, problems_of
+from regtools.atlas.calls import CHANGES, DISTANCES
 from tools.atlas import answers
 
 ROWS = Rows(ATLAS.parent / "atlas")
 STORED = json.loads(ATLAS.read_text("utf-8"))
-PAGES = [ATLAS.parent / f"{name}.md" for name in ("ledger", "how-to-choose")]
+PAGES = [ATLAS.parent / f"{name}.md" for name in ("ledger", "how-to-choose", "faq")]
 
 
 def test_numbers_are_those_of_the_rows():
@@ -42,3 +43,17 @@ def test_the_table_is_large_and_light():
     files = [*(ATLAS.parent / "atlas").glob("*.parquet")]
     assert len(ROWS.read()) >= 1000
     assert sum(path.stat().st_size for path in files) < 5e6
+
+
+def test_chapter_9_counts_what_the_rows_say():
+    table = ROWS.read("brightness")
+    found = {
+        distance: sum(int((table[f"off_{change}_{distance}"] < 1).sum()) for change in CHANGES)
+        for distance in DISTANCES
+    }
+    words = (
+        f'{len(CHANGES) * len(table)} maps, `"ngf"` {found["ngf"]}, `"ncc"` {found["ncc"]} '
+        f'and `"ssd"` {found["ssd"]}'
+    )
+    chapter = (ATLAS.parents[1] / "notebooks" / "09_own_pictures.md").read_text("utf-8")
+    assert f'`"mi"` found {found["mi"]} of {words}' in chapter

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from regtools.atlas import STUDIES, Rows, median, share
 from regtools.atlas.bursts import STEPS
+from regtools.atlas.calls import CHANGES, DISTANCES
 from regtools.atlas.pairs import COUNTS
 from tools.files import replace_text
 
@@ -23,6 +24,11 @@ def percent(part):
 def middle(values, digits=0):
     """A median with its interval."""
     return f"{median(values, values.index):z.{digits}f}"
+
+
+def short(part):
+    """The same share for the cell of a table."""
+    return percent(part).split(" of ")[0].replace(" %", "")
 
 
 def of_rules(rules):
@@ -68,27 +74,64 @@ def of_cg(counts, last):
         found[f"last_70_worse_{bits}"] = percent(part[f"{name}_70"] > 1)
     found["last_70_worse_large_lam"] = percent(last[last["lam"] == 0.1]["double_70"] > 1)
     found["own_worse"] = percent(last["own_25"] > 1)
+    found["all_beats_90"] = percent(last["double_100"] < last["double_90"])
+    for start in ("black", "frame_0"):
+        for k in (1, 5, 10, 50):
+            over = clean[f"error_{start}_{k}"] / clean["error_long"]
+            found[f"{start}_{k}_over"] = middle(over, 1)
+    found["counts_of"] = str(len(clean))
+    return found
+
+
+def of_solves(solves, digits):
+    """What a cap saves, what λ costs, the gradient of the data rows, and digits of differences."""
+    both = (solves["excess_capped"] < 1e-4) & (solves["excess_whole"] < 1e-4)
+    found = {
+        "capped_arrives": percent(both),
+        "gradient_data": f"{middle(100 * solves['gradient_data'])} % on {len(solves)}",
+        "gradient_stacked": f"{solves['gradient_stacked'].max():.0e}",
+    }
+    for lam, part in solves.groupby("lam"):
+        saved = 100 * part["iterations_capped"] / part["iterations_whole"]
+        found[f"capped_{lam:g}"] = f"{middle(saved)} % on {len(part)}"
+        found[f"iterations_{lam:g}"] = f"{middle(part['iterations_image'])} on {len(part)}"
+    for name in ("one_sided", "central", "reverse"):
+        values = digits[f"digits_{name}"]
+        found[f"digits_{name}"] = f"{middle(values, 1)} on {len(values)}"
     return found
 
 
 def of_lam(smoothing):
     """How λ is chosen."""
     noisy = smoothing[smoothing["noise"] > 0]
-    return {
+    found = {
         f"lam_{key}": percent(noisy[f"over_{key}"] <= 1.1) for key in ("gcv", "corner", "noise")
     }
+    for noise, part in smoothing.groupby("noise"):
+        found[f"lam_best_{noise:g}"] = f"{middle(part['lam_best'], 3)} on {len(part)}"
+    return found
 
 
 def of_paths(scales, predictions):
     """Where a path begins, how many starts, what predictions do."""
     wide = scales[scales["degrees"] == 180]
     found = {
+        "single_45": percent(scales[scales["degrees"] == 45]["off_single"] < 1),
+        "single_180": percent(wide["off_single"] < 1),
         "register_found": percent(scales["off_register"] < 1),
         "path_found_180": percent(wide["off_first_1000"] < 1),
     }
     for kind, part in scales[scales["degrees"] == 45].groupby("kind"):
         for first in (10, 100, 1000):
             found[f"path_{first}_{kind}_45"] = percent(part[f"off_first_{first}"] < 1)
+    noisy = scales[scales["noise"] > 0]
+    for per in (1, 4):
+        found[f"per_{per}"] = percent(noisy[f"off_per_{per}"] < 1)
+    for name, part in (("clean", scales[scales["noise"] == 0]), ("noisy", noisy)):
+        there = part[part["off_first_1000"] < 1]
+        for last in (10, 0.1, 0.01, 0.001):
+            found[f"last_{last:g}_{name}"] = middle(there[f"off_last_{last:g}"], 4)
+        found[f"last_{name}_of"] = str(len(there))
     known = predictions[predictions["kind"] != "poses"]
     more = fewer = 0
     for count in COUNTS:
@@ -100,12 +143,59 @@ def of_paths(scales, predictions):
     return found | {"rescued": f"{more} more and {fewer} fewer of {len(known) * len(COUNTS)}"}
 
 
+def of_starts(starts):
+    """What finds a map: the surround, one start or several, the distance."""
+    scenes = starts[(starts["kind"] == "scene") & (starts["degrees"] <= 45)]
+    objects = starts[(starts["kind"] == "object") & (starts["degrees"] <= 45)]
+    found = {
+        f"{surround}_{name}": percent(part[f"off_{surround}"] < 1)
+        for name, part in (("scenes", scenes), ("objects", objects))
+        for surround in ("zero", "overlap")
+    }
+    wide = starts[starts["degrees"] >= 90]
+    for name in ("identity_ssd", "identity_ncc", "moments_ncc", "features_ncc", "angles_ncc"):
+        found[f"from_{name}"] = percent(wide[f"off_{name}"] < 1)
+    return found
+
+
+def of_brightness(brightness):
+    """How often a distance finds the map where grey values differ; cells of a table."""
+    found = {"brightness_of": str(len(brightness))}
+    for distance in DISTANCES:
+        wrong = []
+        for change in CHANGES:
+            off = brightness[f"off_{change}_{distance}"]
+            found[f"{change}_{distance}"] = short(off < 1)
+            wrong.append((off >= 1) & brightness[f"success_{change}_{distance}"])
+        found[f"wrong_{distance}"] = str(int(sum(one.sum() for one in wrong)))
+    for distance in ("ncc", "mi", "ngf"):
+        found[f"lit_{distance}_all"] = percent(brightness[f"off_lit_{distance}"] < 1)
+        found[f"folded_{distance}_all"] = percent(brightness[f"off_folded_{distance}"] < 1)
+    return found
+
+
+def of_images(images):
+    """Frames to one image: the whole call beside simpler ways."""
+    found = {}
+    for name in ("bicubic", "shift_and_add", "two_stages"):
+        ratio = images["error_super_resolve"] / images[f"error_{name}"]
+        found[f"super_over_{name}"] = f"{middle(ratio, 2)} on {len(images)}"
+        found[f"super_worse_{name}"] = percent(ratio > 1.05)
+        found[f"super_better_{name}"] = percent(ratio < 0.95)
+    ratio = images["error_one_scale"] / images["error_two_stages"]
+    return found | {
+        "one_scale_worse": percent(ratio > 1.05),
+        "one_scale_better": percent(ratio < 0.95),
+    }
+
+
 def of_matrices(hessians, ellipsoids):
     """Which matrix predicts, corrects, and says how far to trust a map."""
     found = {
         f"all_help_{name}": percent(hessians[f"better_{name}"] == hessians["steps"])
         for name in ("exact", "2JTJ", "JTJ")
     }
+    found["other_sign_helps"] = percent(hessians["better_printed_sign"] > 0)
     large = hessians[hessians["residual"] >= 0.5]
     for name in ("newton", "lm"):
         found[f"{name}_steps"] = f"{middle(large[f'{name}_steps'])} on {len(large)}"
@@ -119,14 +209,19 @@ def answers():
     """All numbers, by the name that pages use."""
     rows = Rows(BOOK / "atlas")
     tables = {study: rows.read(study).set_index("image", drop=False) for study in STUDIES}
-    return {
+    found = {
         "problems": str(sum(map(len, tables.values()))),
         **of_rules(tables["rules"]),
         **of_cg(tables["counts"], tables["last_part"]),
         **of_lam(tables["smoothing"]),
         **of_paths(tables["scales"], tables["predictions"]),
+        **of_starts(tables["starts"]),
+        **of_brightness(tables["brightness"]),
+        **of_images(tables["images"]),
+        **of_solves(tables["solves"], tables["digits"]),
         **of_matrices(tables["hessians"], tables["ellipsoids"]),
     }
+    return {name.replace(".", "_"): value for name, value in found.items()}  # roles split at dots
 
 
 def main():

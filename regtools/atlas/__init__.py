@@ -1,6 +1,7 @@
 """What holds over many problems: records, their rows, and what these say. Needs regtools[atlas]."""
 
-from .pairs import random_map
+from .calls import blocks, enlarged, frame, shift_and_add
+from .pairs import pair, random_map
 from .pictures import IMAGES, outline, picture
 from .problems import KINDS, Problem
 from .rows import Rows
@@ -18,13 +19,18 @@ __all__ = [
     "Problem",
     "Rows",
     "Study",
+    "blocks",
     "compare",
+    "enlarged",
+    "frame",
     "measured",
     "median",
     "outline",
+    "pair",
     "picture",
     "problems_of",
     "random_map",
     "run",
     "share",
+    "shift_and_add",
 ]

@@ -148,6 +148,38 @@ def counts(problem: Problem) -> dict:
     return row
 
 
+def solves(problem: Problem) -> dict:
+    """Measure what solves cost in CG, with a cap and without, and the gradient of the data rows.
+
+    Steps by one solve, to the end; `gradient_data` is how far the gradient of the data rows alone
+    is off without a derivative of the projection, `gradient_stacked` that of all rows.
+    """
+    one = burst(problem)
+    task, w0 = one.problem, one.w0
+    image = solved(task, w0)
+    full, none = (
+        projection_jacobian(task, w0, rule, solver="direct") for rule in ("implicit", "none")
+    )
+    residual = task.residual(w0, image)
+    row: dict = {"iterations_image": task.solve(task.operator(w0), tol=1e-6).n_iter}
+    for name, rows in (("data", slice(task.n_data)), ("stacked", slice(None))):
+        true = full[rows].T @ residual[rows]
+        row[f"gradient_{name}"] = float((none[rows].T @ residual[rows] - true).norm() / true.norm())
+    runs = {
+        name: varpro(task, w0, rule, max_iter=STEPS, tol_cg=1e-6, one_solve=True)
+        for name, rule in (("whole", Kaufman()), ("capped", CAPPED))
+    }
+    lowest = min(run.loss for run in runs.values())
+    for name, run in runs.items():
+        row |= {
+            f"excess_{name}": run.loss / lowest - 1,
+            f"iterations_{name}": run.n_iter_cg,
+            f"steps_{name}": run.n_iter,
+            f"success_{name}": bool(run.success),
+        }
+    return row
+
+
 def last_part(problem: Problem) -> dict:
     """Measure the Jacobian where the last part of CG is differentiated, in 53 and 106 bits.
 

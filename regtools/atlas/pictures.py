@@ -28,18 +28,20 @@ IMAGES = (*PHOTOGRAPHS, "hand", *TEXTURES)
 NEED = "the atlas needs {} for its photographs"
 
 
-def picture(problem: Problem) -> np.ndarray:
+def picture(problem: Problem, fine: int = 1) -> np.ndarray:
     """Return the picture of a problem and as much again on each side of it.
 
     Parameters
     ----------
     problem : Problem
+    fine : int
+        Samples to a cell, along each axis.
 
     Returns
     -------
     numpy.ndarray
-        Shape ``(3 * size, 3 * size)``, grey values 0 to 255, axis 0 to the right and axis 1
-        upwards; the box is its middle third.
+        Shape ``(3 * size * fine, 3 * size * fine)``, grey values 0 to 255, axis 0 to the right and
+        axis 1 upwards; the box is its middle third.
 
     Raises
     ------
@@ -52,14 +54,15 @@ def picture(problem: Problem) -> np.ndarray:
     checks.check_choice("image", problem.image, IMAGES)
     if not suits(problem.image, problem.kind):
         raise ValueError(f'kind must suit the image; got "{problem.kind}" of "{problem.image}"')
+    n = checks.whole("fine", fine) * problem.size
     if problem.image == "hand":
-        return hand(problem, "picture")
-    side = 3 * problem.size
+        return hand(problem, "picture", n)
+    side = 3 * n
     make = _texture if problem.image in TEXTURES else _photograph
     whole = make(problem.image, side, problem.picture_rng("picture"))
     if problem.kind == "scene":
         return whole
-    return whole * outline(problem.size, problem.picture_rng("outline"))
+    return whole * outline(n, problem.picture_rng("outline"))
 
 
 def suits(image: str, kind: str) -> bool:
@@ -67,9 +70,8 @@ def suits(image: str, kind: str) -> bool:
     return kind != "scene" if image == "hand" else kind != "poses"
 
 
-def hand(problem: Problem, what: str) -> np.ndarray:
-    """Return a hand in a random pose, black around it; `what` names the pose."""
-    n = problem.size
+def hand(problem: Problem, what: str, n: int) -> np.ndarray:
+    """Return a hand in a random pose, n cells wide, black around it; `what` names the pose."""
     shown = np.zeros((3 * n, 3 * n))
     shown[n : 2 * n, n : 2 * n] = drawn_hand(n, problem.picture_rng(what))
     return shown

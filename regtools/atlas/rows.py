@@ -47,15 +47,22 @@ class Rows:
 
     def read(self, study: str | None = None):
         """Return all rows, or those of a study, as a pandas table ordered by key."""
+        return self._joined(self._tables(), study)
+
+    def _tables(self):
+        """The table of each file."""
         files = [*self.folder.glob("*.parquet"), *self.new.glob("*.parquet")]
-        tables = [self.pandas.read_parquet(path) for path in files]
+        return [self.pandas.read_parquet(path) for path in files]
+
+    def _joined(self, tables, study=None):
+        """One table, each key once; of one study only numbers of that study decide on types."""
         if study is not None:
             tables = [table[table["study"] == study] for table in tables]
         tables = [table for table in tables if len(table)]
         if not tables:
             return self.pandas.DataFrame({"key": [], "study": []})
         whole = self.pandas.concat(tables, ignore_index=True)
-        whole = whole.drop_duplicates("key").sort_values("key", ignore_index=True)
+        whole = whole.drop_duplicates("key", keep="last").sort_values("key", ignore_index=True)
         return whole.dropna(axis=1, how="all")
 
     def keys(self) -> set[str]:
@@ -69,13 +76,12 @@ class Rows:
         self._write(self.pandas.DataFrame([dict(row)]), self.new / f"{name}.parquet")
 
     def compact(self) -> None:
-        """Gather what is new in one file a study."""
+        """Gather what is new in one file a study; files of other studies stay as they are."""
         new = [*self.new.glob("*.parquet")]
-        if not new:
-            return
-        for study, table in self.read().groupby("study"):
-            whole = table.dropna(axis=1, how="all").reset_index(drop=True)
-            self._write(whole, self.folder / f"{study}.parquet")
+        studies = {self.pandas.read_parquet(path, columns=["study"])["study"][0] for path in new}
+        tables = self._tables() if studies else []
+        for study in studies:
+            self._write(self._joined(tables, study), self.folder / f"{study}.parquet")
         for path in new:
             path.unlink()
 

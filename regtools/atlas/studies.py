@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
 from ..images import checks
-from . import bursts, pairs
+from . import bursts, calls, pairs
 from .pictures import IMAGES, suits
 from .problems import Problem
 from .rows import versions
 
 DIGITS = 6
 """Significant digits of a number in a row."""
+SMALL = 32
+"""Cells of the largest problem of a quick run."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,14 @@ def problems_of(study: str, quick: bool = False) -> list[Problem]:
     study : str
         One of `STUDIES`.
     quick : bool
-        Whether to take every fortieth, at least two.
+        Whether to take every fortieth, at least two, none of more than 32 cells.
     """
     checks.check_choice("study", study, tuple(STUDIES))
     found = list(STUDIES[study].problems(study))
-    small = sorted(found, key=lambda one: (one.size, one.key))
-    return small[: max(2, len(found) // 40)] if quick else found
+    if not quick:
+        return found
+    small = sorted(found, key=lambda one: (one.size, one.key))[: max(2, len(found) // 40)]
+    return [replace(one, size=min(one.size, SMALL)) for one in small]
 
 
 def _shown(kinds):
@@ -106,10 +110,10 @@ STUDIES = {
     "rules": Study(
         bursts.rules,
         lambda name: itertools.chain(
-            _bursts(name, BOTH, (20,), (0, 1, 2, 5), (0.01, 0.1, 0.3, 1.0), 1),
+            _bursts(name, BOTH, (20,), (0, 1, 2, 5, 10), (0.01, 0.1, 0.3, 1.0), 1),
             _bursts(name, BOTH, (32,), (0, 2), (0.01, 0.3), 1),
             _bursts(name, BOTH, (32,), (0,), (0.01,), 1, factor=4),
-            _bursts(name, BOTH, (32,), (2,), (0.3,), 1, factor=4),
+            _bursts(name, BOTH, (32,), (2, 5), (0.3,), 1, factor=4),
         ),
     ),
     "counts": Study(bursts.counts, lambda name: _bursts(name, BOTH, (20,), (0, 2), (0.01,), 2)),
@@ -124,6 +128,7 @@ STUDIES = {
         lambda name: itertools.chain(
             _pairs(name, BOTH, (32, 64), (1,), (15, 45, 90, 180), 1),
             _pairs(name, BOTH, (128,), (1,), (15, 45), 1),
+            _pairs(name, BOTH, (32, 64), (0,), (15,), 1),
         ),
     ),
     "predictions": Study(
@@ -133,6 +138,21 @@ STUDIES = {
     "hessians": Study(
         pairs.hessians,
         lambda name: _pairs(name, ("object", "scene", "poses"), (32,), (0, 2, 10), (15,), 2),
+    ),
+    "starts": Study(
+        calls.starts, lambda name: _pairs(name, BOTH, (32, 64), (1,), (15, 45, 90, 180), 1)
+    ),
+    "brightness": Study(calls.brightness, lambda name: _pairs(name, BOTH, (64,), (1, 5), (15,), 1)),
+    "digits": Study(pairs.digits, lambda name: _pairs(name, BOTH, (32,), (1,), (15,), 2)),
+    "solves": Study(
+        bursts.solves, lambda name: _bursts(name, BOTH, (20,), (0,), (0.01, 0.1, 1.0), 1)
+    ),
+    "images": Study(
+        calls.images,
+        lambda name: itertools.chain(
+            _bursts(name, BOTH, (64,), (0, 2, 5), (0,), 1),
+            _bursts(name, BOTH, (128,), (2,), (0,), 1),
+        ),
     ),
     "ellipsoids": Study(
         pairs.ellipsoids, lambda name: _pairs(name, BOTH, (32,), (1, 5, 10), (15,), 1)

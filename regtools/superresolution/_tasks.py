@@ -187,9 +187,12 @@ class WithJacobian(Task):
 
 @dataclass(frozen=True)
 class CompactModel:
-    """The entries of D that are not zero, one block a frame, and the square of each block."""
+    """The entries of D that are not zero, one block a frame, and the square of each block.
 
-    compact: torch.Tensor
+    A column of a block is a line of `columns`: products with few columns are sums over lines.
+    """
+
+    columns: torch.Tensor  # (moving frame, parameter, pixel)
     square: torch.Tensor
     gradient_norm: float
     work: Work = FREE
@@ -200,8 +203,11 @@ class CompactModel:
 
     def transposed(self, moving):
         """Dᵀ of the rows of the moving frames, one line a frame."""
-        own = moving.reshape(len(self.compact), -1, 1)
-        return (self.compact.mT @ own)[..., 0]
+        return (self.columns * moving.reshape(len(self.columns), 1, -1)).sum(2)
+
+    def times(self, dz):
+        """D δz: rows of the moving frames."""
+        return (self.columns * dz[..., None]).sum(1).flatten()
 
 
 def damped(square: torch.Tensor, gamma: float):
@@ -237,8 +243,8 @@ class OneSolve(Task):
         self.moving = slice(still, still + moving)
 
     def model(self, point):
-        compact = self.per_z(point.operator.compact_derivative(point.image))
-        model = CompactModel(compact, compact.mT @ compact, math.nan)
+        columns = self.per_z(point.operator.compact_derivative(point.image)).mT.contiguous()
+        model = CompactModel(columns, columns @ columns.mT, math.nan)
         half = model.transposed(point.all_rows[self.moving])
         norm = float(2 * (half.square().sum() + self.image_gradient(point)).sqrt())
         return replace(model, gradient_norm=norm)
@@ -248,32 +254,28 @@ class OneSolve(Task):
         return 0.0
 
     def step(self, point, model, gamma):
-        operator, square = point.operator, model.square
-        solve = damped(square, gamma)
+        operator, solve = point.operator, damped(model.square, gamma)
 
-        def best(rows):
-            """The δz that makes ‖D δz + rows‖² + γ ‖δz‖² least, one line a frame."""
-            right = model.transposed(rows[self.moving])[..., None]
-            return -solve(right)[..., 0]
+        def best(moving):
+            """The δz that makes ‖D δz + moving‖² + γ ‖δz‖² least, one line a frame."""
+            return -solve(model.transposed(moving)[..., None])[..., 0]
 
-        def reduced(rows, dz):
-            """The rows and D δz."""
-            rows = rows.clone()
-            rows[self.moving] += (model.compact @ dz[..., None]).flatten()
-            return rows
+        def reduced(moving):
+            """What the best δz leaves of the rows of the moving frames."""
+            return moving + model.times(best(moving))
 
-        def normal(df):
-            rows = operator(df)
-            return operator.adjoint(reduced(rows, best(rows)))
-
-        right = -operator.adjoint(reduced(point.all_rows, best(point.all_rows)))
-        inverse = point.projection.preconditioner(operator)
+        rows = point.all_rows.clone()
+        rows[self.moving] = reduced(rows[self.moving])
         answer = conjugate_gradient(
-            normal, right, preconditioner=inverse, **point.projection.stop()
+            lambda df: operator.normal(df, reduced),
+            -operator.adjoint(rows),
+            preconditioner=point.projection.preconditioner(operator),
+            **point.projection.stop(),
         )
         there = point.all_rows + operator(answer.x)
-        dz = best(there)
-        decrease = float(point.all_rows.square().sum() - reduced(there, dz).square().sum())
+        dz = best(there[self.moving])
+        there[self.moving] += model.times(dz)
+        decrease = float(point.all_rows.square().sum() - there.square().sum())
         work = Work(n_iter_cg=answer.n_iter)
         return Step(self.to_w(dz).flatten(), point.image + answer.x, decrease, work)
 

@@ -7,6 +7,7 @@ Adjoints are written out: nothing here is differentiated by a reverse pass.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from copy import copy
 from functools import cached_property
 
@@ -78,25 +79,34 @@ class FrameOperator:
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         """Return the rows ``(n_rows[, p])`` of an image ``(*m[, p])``."""
         self._check("image", image, self.layout.canvas.m)
-        layout, dim = self.layout, self.layout.canvas.dim
-        moving = self._moving @ layout.coefficients(image).flatten(0, dim - 1)
-        still, smooth = self._still @ image.flatten(0, dim - 1), layout.row_sizes[0]
-        first = still[:smooth]
-        if layout.psf and layout.fix_first:  # the differences are those of the sharp image
-            first = (self._still @ layout.blur(image).flatten(0, dim - 1))[:smooth]
-        return torch.cat([first, moving, still[smooth:]])
+        moving, still = self._products(image)
+        before = self.layout.row_sizes[0]
+        return torch.cat([still[:before], moving, still[before:]])
 
     def adjoint(self, rows: torch.Tensor) -> torch.Tensor:
         """Return Aᵀ rows, shape ``(*m[, p])``."""
         self._check("rows", rows, (sum(self.layout.row_sizes),))
-        layout = self.layout
-        before, within, _ = layout.row_sizes
-        shape = *layout.canvas.m, *rows.shape[1:]
+        before, within, _ = self.layout.row_sizes
         still = torch.cat([rows[:before], rows[before + within :]])
-        moving = (self._moving_adjoint @ rows[before : before + within]).reshape(shape)
-        image = layout.coefficients_adjoint(moving)
+        return self._pulled(rows[before : before + within], still)
+
+    def _products(self, image):
+        """The rows of the moving frames, and those that do not depend on w."""
+        layout, dim = self.layout, self.layout.canvas.dim
+        moving = self._moving @ layout.coefficients(image).flatten(0, dim - 1)
+        still = self._still @ image.flatten(0, dim - 1)
+        if layout.psf and layout.fix_first:  # the differences are those of the sharp image
+            blurred, before = layout.blur(image).flatten(0, dim - 1), layout.row_sizes[0]
+            still[:before] = (self._still @ blurred)[:before]
+        return moving, still
+
+    def _pulled(self, moving, still):
+        """Aᵀ of both."""
+        layout, before = self.layout, self.layout.row_sizes[0]
+        shape = *layout.canvas.m, *moving.shape[1:]
+        image = layout.coefficients_adjoint((self._moving_adjoint @ moving).reshape(shape))
         if layout.psf and layout.fix_first:
-            first = still.clone()
+            first, still = still.clone(), still.clone()
             first[before:], still[:before] = 0, 0
             image = image + layout.blur((self._still_adjoint @ first).reshape(shape))
         return image + (self._still_adjoint @ still).reshape(shape)
@@ -108,9 +118,15 @@ class FrameOperator:
             words = f"shape {tuple(shape)}, or one axis more; got {tuple(value.shape)}"
             raise ValueError(f"{name} must have {words}")
 
-    def normal(self, image: torch.Tensor) -> torch.Tensor:
-        """Return :math:`A^T A` image."""
-        return self.adjoint(self(image))
+    def normal(
+        self,
+        image: torch.Tensor,
+        change: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """Return :math:`A^T A` image, with `change` applied to the rows of the moving frames."""
+        self._check("image", image, self.layout.canvas.m)
+        moving, still = self._products(image)
+        return self._pulled(moving if change is None else change(moving), still)
 
     @cached_property
     def inverse(self):

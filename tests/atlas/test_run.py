@@ -127,3 +127,19 @@ def test_a_scheduler_elsewhere(places):
         found = run(ASKED, rows, measure=measure, scheduler=address, bar=False)
         assert found.n_done == 8 and whole(rows)
         assert len(cluster.workers) == 1, "the workers were sent away"
+
+
+def test_other_studies_stay_as_they_are(tmp_path):
+    """New rows of one study change neither the file nor the types of another."""
+    rows = Rows(tmp_path)
+    rows.append({"key": "a", "study": "one", "count": 3, "flag": True})
+    rows.append({"key": "b", "study": "two", "size": 0.5})
+    rows.close()
+    before = (tmp_path / "one.parquet").read_bytes()
+    rows.append({"key": "b", "study": "two", "size": 1.5})
+    rows.append({"key": "c", "study": "two", "size": 2.5})
+    rows.close()
+    assert (tmp_path / "one.parquet").read_bytes() == before
+    assert rows.read("one")["count"].tolist() == [3] and rows.read("one")["flag"].dtype == bool
+    assert rows.read("one")["count"].dtype == "int64"
+    assert rows.read("two")["size"].tolist() == [1.5, 2.5], "the last row of a key counts"
