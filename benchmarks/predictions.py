@@ -48,7 +48,7 @@ def times():
         for one in problems_of("predictions")
         if (one.size, one.degrees, one.seed) == (64, 15, 0) and one.kind != "poses"
     ]
-    print("scales   time with prediction over that without: exact     2JᵀJ")
+    print("scales   time with prediction over that without, exact and 2JᵀJ")
     measured = {}
     for count in (6, 41):
         thetas = np.geomspace(1000, 0.01, count).tolist()
@@ -66,7 +66,7 @@ def times():
                 found.append(ratio(spent, name, None))
         pictures = [one.image for one in asked]
         exact, gauss_newton = (median(found, pictures) for found in ratios.values())
-        print(f"{count:4d} {exact:40.2f} {gauss_newton:.2f} of {len(asked)}")
+        print(f"{count:4d}   {exact:.2f}   {gauss_newton:.2f}   of {len(asked)}")
         measured[str(count)] = f"{exact:.2f} on {len(asked)}"
     return measured
 

@@ -91,13 +91,15 @@ def of_solves(solves, digits):
         "gradient_data": f"{middle(100 * solves['gradient_data'])} % on {len(solves)}",
         "gradient_stacked": f"{solves['gradient_stacked'].max():.0e}",
     }
-    for lam, part in solves.groupby("lam"):
+    for (kind, lam), part in solves.groupby(["kind", "lam"]):
         saved = 100 * part["iterations_capped"] / part["iterations_whole"]
-        found[f"capped_{lam:g}"] = f"{middle(saved)} % on {len(part)}"
-        found[f"iterations_{lam:g}"] = f"{middle(part['iterations_image'])} on {len(part)}"
+        found[f"capped_{lam:g}_{kind}"] = f"{middle(saved)} %"
+        found[f"iterations_{lam:g}_{kind}"] = middle(part["iterations_image"])
+    found["solves_of"] = " and ".join(f"{len(p) // 3} {k}s" for k, p in solves.groupby("kind"))
     for name in ("one_sided", "central", "reverse"):
         values = digits[f"digits_{name}"]
-        found[f"digits_{name}"] = f"{middle(values, 1)} on {len(values)}"
+        found[f"digits_{name}"] = middle(values, 1)
+    found["digits_of"] = str(len(digits))
     return found
 
 
@@ -125,7 +127,7 @@ def of_paths(scales, predictions):
         for first in (10, 100, 1000):
             found[f"path_{first}_{kind}_45"] = percent(part[f"off_first_{first}"] < 1)
     noisy = scales[scales["noise"] > 0]
-    for per in (1, 4):
+    for per in (1, 2, 4):
         found[f"per_{per}"] = percent(noisy[f"off_per_{per}"] < 1)
     for name, part in (("clean", scales[scales["noise"] == 0]), ("noisy", noisy)):
         there = part[part["off_first_1000"] < 1]
@@ -139,7 +141,8 @@ def of_paths(scales, predictions):
         more, fewer = more + int((exact & ~none).sum()), fewer + int((~exact & none).sum())
     for name in ("exact", "2JTJ"):
         share_saved = 1 - predictions[f"steps_{name}_41"] / predictions["steps_none_41"]
-        found[f"saved_{name}"] = f"{middle(100 * share_saved)} % of {len(predictions)}"
+        found[f"saved_{name}"] = f"{middle(100 * share_saved)} %"
+    found["saved_of"] = str(len(predictions))
     return found | {"rescued": f"{more} more and {fewer} fewer of {len(known) * len(COUNTS)}"}
 
 
@@ -162,12 +165,13 @@ def of_brightness(brightness):
     """How often a distance finds the map where grey values differ; cells of a table."""
     found = {"brightness_of": str(len(brightness))}
     for distance in DISTANCES:
-        wrong = []
+        wrong, off = [], brightness[[f"off_{change}_{distance}" for change in CHANGES]]
         for change in CHANGES:
-            off = brightness[f"off_{change}_{distance}"]
-            found[f"{change}_{distance}"] = short(off < 1)
-            wrong.append((off >= 1) & brightness[f"success_{change}_{distance}"])
-        found[f"wrong_{distance}"] = str(int(sum(one.sum() for one in wrong)))
+            far = off[f"off_{change}_{distance}"] >= 1
+            found[f"{change}_{distance}"] = short(~far)
+            wrong.append(far & brightness[f"success_{change}_{distance}"])
+        called = int(sum(one.sum() for one in wrong))
+        found[f"wrong_{distance}"] = f"{called} of {int((off >= 1).to_numpy().sum())}"
     for distance in ("ncc", "mi", "ngf"):
         found[f"lit_{distance}_all"] = percent(brightness[f"off_lit_{distance}"] < 1)
         found[f"folded_{distance}_all"] = percent(brightness[f"off_folded_{distance}"] < 1)
@@ -182,6 +186,9 @@ def of_images(images):
         found[f"super_over_{name}"] = f"{middle(ratio, 2)} on {len(images)}"
         found[f"super_worse_{name}"] = percent(ratio > 1.05)
         found[f"super_better_{name}"] = percent(ratio < 0.95)
+    ratio = images["error_super_resolve"] / images["error_two_stages"]
+    for name, some in (("clean", images["noise"] == 0), ("noisy", images["noise"] > 0)):
+        found[f"super_better_{name}"] = percent(ratio[some] < 0.95)
     ratio = images["error_one_scale"] / images["error_two_stages"]
     return found | {
         "one_scale_worse": percent(ratio > 1.05),
