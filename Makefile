@@ -64,7 +64,7 @@ sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite th
 # Speed and memory, by name; all other files there count what is found.
 SPEED := derivatives interpolation recording devices registration superresolution throughput
 
-benchmarks: $(INSTALLED) ## measure what the book says about speed and memory, in a quarter of an hour
+benchmarks: $(INSTALLED) ## measure what the book says about speed and memory, in twenty minutes
 	@$(MAKE) --no-print-directory measured FILES="$(SPEED:%=benchmarks/%.py)"
 
 comparisons: $(INSTALLED) ## count what is found over many problems, beside other programs; takes hours
