@@ -61,10 +61,12 @@ notebooks: $(INSTALLED) ## run all chapters from their text halves, renew the ou
 sync: $(INSTALLED) ## let the half of a chapter that was saved last overwrite the other
 	$(RUN) tools.notebooks sync
 
-# Speed and memory, by name; all other files there count what is found.
+# Speed and memory, by name; all other files there count what is found. Those of WRITING put what the book
+# quotes into book/costs.json.
 SPEED := derivatives interpolation recording devices registration superresolution throughput
+WRITING := registration superresolution throughput
 
-benchmarks: $(INSTALLED) ## measure what the book says about speed and memory, in twenty minutes
+benchmarks: $(INSTALLED) ## measure what the book says about speed and memory, in twenty minutes; writes book/costs.json
 	@$(MAKE) --no-print-directory measured FILES="$(SPEED:%=benchmarks/%.py)"
 
 comparisons: $(INSTALLED) ## count what is found over many problems, beside other programs; takes hours
@@ -73,7 +75,8 @@ comparisons: $(INSTALLED) ## count what is found over many problems, beside othe
 
 measured:
 	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt --no-build-isolation -e '.[peers]'
-	set -e; for file in $(FILES); do echo "== $$file"; $(VENV)/bin/python $$file; done
+	set -e; for file in $(FILES); do echo "== $$file"; case " $(WRITING:%=benchmarks/%.py) " in \
+		*" $$file "*) how=--write;; *) how=;; esac; $(VENV)/bin/python $$file $$how; done
 
 atlas: $(INSTALLED) ## measure what is not yet in book/atlas, on many problems
 	$(RUN) regtools.atlas --folder book/atlas --workers $(WORKERS)

@@ -4,8 +4,8 @@
 
 Runs on the paper's image where REGTOOLS_DATA names its folder, else on the drawn hand. Ratios come
 from interleaved rounds in one run; each memory figure is the peak of a whole process of its own,
-Python and torch included. One thread, float64. With --write only the table of sizes, on the drawn
-hand, which goes into book/costs.json.
+Python and torch included. One thread, float64. With --write the table of sizes, on the drawn hand,
+goes into book/costs.json.
 """
 
 import copy
@@ -128,7 +128,7 @@ def jacobian_ratios(name=NAME):
     return {rule: ratio(seconds, rule, "objective") for rule in RULES}
 
 
-def main():
+def main(into_book):
     torch.set_num_threads(1)
     print(f"image: {NAME}")
     print("\n20 × 20, 18 parameters, 200 CG iterations: one Jacobian / one objective evaluation")
@@ -158,7 +158,9 @@ def main():
         one = in_process(derivative="unrolled", max_iter=5, n_iter_cg=count)
         print(f"  {count:5d} {one['peak']:6.0f} MB")
 
-    sizes(NAME)
+    measured = sizes(NAME)
+    if into_book and NAME == "hands-phantom":
+        write({"superresolution": measured})
 
 
 def sizes(name):
@@ -187,10 +189,8 @@ def sizes(name):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        write({"superresolution": sizes("hands-phantom")})
-    elif len(sys.argv) > 1:
+    if sys.argv[1:] in ([], ["--write"]):
+        main(bool(sys.argv[1:]))
+    else:
         torch.set_num_threads(1)
         run(**json.loads(sys.argv[1]))
-    else:
-        main()

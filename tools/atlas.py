@@ -28,7 +28,7 @@ def middle(values, digits=0):
 
 def short(part):
     """The same share for the cell of a table."""
-    return percent(part).split(" of ")[0].replace(" %", "")
+    return percent(part).split(" of ")[0].replace(" %", "").replace(" ", "\u00a0")
 
 
 def of_rules(rules):
