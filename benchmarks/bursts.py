@@ -27,13 +27,13 @@ import skimage.transform
 import torch
 from tqdm import tqdm
 
-from regtools import SuperResolutionProblem, choose_lam, register_frames, super_resolve
-from regtools.atlas import blocks, enlarged, frame, random_map, shift_and_add
+from regtools import SuperResolutionProblem, register_frames, super_resolve
+from regtools.atlas import FINE, blocks, combined, enlarged, frame, random_map, shift_and_add
 from regtools.images import Domain
 
 IMAGES = ("camera", "astronaut", "coffee", "chelsea", "rocket", "brick", "grass", "cat")
 CASES = ("clean", "noise", "gain", "blur", "foreign")
-M, FACTOR, FRAMES, FINE = 64, 2, 8, 4  # FINE is that of `frame`
+M, FACTOR, FRAMES = 64, 2, 8
 DOMAIN = Domain((0, M, 0, M), (M, M))
 
 
@@ -85,14 +85,6 @@ def error(image, truth):
     return 100 * np.linalg.norm(np.asarray(image) - truth) / np.linalg.norm(truth)
 
 
-def two_stages(frames, w):
-    """The image at given maps, which stay, with its λ from cross-validation."""
-    task = SuperResolutionProblem(frames, DOMAIN, FACTOR, 1.0, margin=10)
-    task = task.replaced(weights=task.covered(w).to(w))
-    task = task.replaced(lam=choose_lam(task, w)[0])
-    return task.cropped(task.solve(task.operator(w), tol=1e-4).x)
-
-
 def stages(images):
     """Print mean errors with registered maps and with the true ones; both stay."""
     print("case    registered, then combined   true maps")
@@ -101,7 +93,8 @@ def stages(images):
         for name in tqdm(images, leave=False):
             frames, truth, w_true = burst(name, "real", case)
             both = register_frames(frames, DOMAIN).w, w_true
-            errors.append([error(two_stages(frames, w), truth) for w in both])
+            task = SuperResolutionProblem(frames, DOMAIN, FACTOR, 1.0, margin=10)
+            errors.append([error(combined(task, w), truth) for w in both])
         registered, known = np.mean(errors, 0)
         print(f"{case:5}{registered:28.1f}{known:12.1f}", flush=True)
 

@@ -1,6 +1,6 @@
 """What holds over many problems: records, their rows, and what these say. Needs regtools[atlas]."""
 
-from .calls import blocks, enlarged, frame, shift_and_add
+from .calls import FINE, blocks, combined, enlarged, frame, shift_and_add
 from .pairs import pair, random_map
 from .pictures import IMAGES, outline, picture
 from .problems import KINDS, Problem
@@ -10,6 +10,7 @@ from .statistics import Comparison, Interval, compare, median, share
 from .studies import STUDIES, Study, measured, problems_of
 
 __all__ = [
+    "FINE",
     "IMAGES",
     "KINDS",
     "STUDIES",
@@ -20,6 +21,7 @@ __all__ = [
     "Rows",
     "Study",
     "blocks",
+    "combined",
     "compare",
     "enlarged",
     "frame",

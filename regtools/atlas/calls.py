@@ -162,7 +162,7 @@ def combined(task: SuperResolutionProblem, w: torch.Tensor) -> torch.Tensor:
 def images(problem: Problem) -> dict:
     """Measure `super_resolve` beside one frame enlarged, shift and add, and two stages.
 
-    Frames are registered over four scales and over one, then combined; the true maps stand beside.
+    For the last, frames are registered over four scales, and once more over one.
     """
     one, n = shots(problem), problem.size
     found = super_resolve(one.frames, problem.factor, domain=one.domain)

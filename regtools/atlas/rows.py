@@ -47,12 +47,8 @@ class Rows:
 
     def read(self, study: str | None = None):
         """Return all rows, or those of a study, as a pandas table ordered by key."""
-        return self._joined(self._tables(), study)
-
-    def _tables(self):
-        """The table of each file."""
         files = [*self.folder.glob("*.parquet"), *self.new.glob("*.parquet")]
-        return [self.pandas.read_parquet(path) for path in files]
+        return self._joined([self.pandas.read_parquet(path) for path in files], study)
 
     def _joined(self, tables, study=None):
         """One table, each key once; of one study only numbers of that study decide on types."""
@@ -78,10 +74,11 @@ class Rows:
     def compact(self) -> None:
         """Gather what is new in one file a study; files of other studies stay as they are."""
         new = [*self.new.glob("*.parquet")]
-        studies = {self.pandas.read_parquet(path, columns=["study"])["study"][0] for path in new}
-        tables = self._tables() if studies else []
-        for study in studies:
-            self._write(self._joined(tables, study), self.folder / f"{study}.parquet")
+        fresh = [self.pandas.read_parquet(path) for path in new]
+        for study in {table["study"][0] for table in fresh}:
+            path = self.folder / f"{study}.parquet"
+            before = [self.pandas.read_parquet(path)] if path.exists() else []
+            self._write(self._joined([*before, *fresh], study), path)
         for path in new:
             path.unlink()
 

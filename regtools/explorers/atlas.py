@@ -45,6 +45,15 @@ class Question:
     limits: tuple[float, float]
 
 
+def _map_error(study, column, meaning):
+    """How far a map is off, and whether it counts as found."""
+
+    def off(table):
+        return table[column].clip(lower=1e-3)
+
+    return Question(study, off, "error of the map, cells", 1.0, meaning, True, (1e-3, 300))
+
+
 QUESTIONS = {
     "derivative": Question(
         "rules",
@@ -100,32 +109,14 @@ QUESTIONS = {
         False,
         (-20, 60),
     ),
-    "first θ": Question(
-        "scales",
-        lambda t: t["off_first_1000"].clip(lower=1e-3),
-        "error of the map, cells",
-        1.0,
-        "the path from θ = 1000 does not find the map",
-        True,
-        (1e-3, 300),
+    "first θ": _map_error(
+        "scales", "off_first_1000", "the path from θ = 1000 does not find the map"
     ),
-    "one start": Question(
-        "starts",
-        lambda t: t["off_identity_ncc"].clip(lower=1e-3),
-        "error of the map, cells",
-        1.0,
-        "register from the identity alone does not find the map",
-        True,
-        (1e-3, 300),
+    "one start": _map_error(
+        "starts", "off_identity_ncc", "register from the identity alone does not find the map"
     ),
-    "light": Question(
-        "brightness",
-        lambda t: t["off_lit_ngf"].clip(lower=1e-3),
-        "error of the map, cells",
-        1.0,
-        "gradient fields do not find the map with light from one side",
-        True,
-        (1e-3, 300),
+    "light": _map_error(
+        "brightness", "off_lit_ngf", "gradient fields do not find the map with light from one side"
     ),
     "burst": Question(
         "images",
